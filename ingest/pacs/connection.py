@@ -100,6 +100,7 @@ class Connection:
 
 _PATHS = ("ca_file", "certificate_file", "key_file", "token_file", "password_file")
 NAMING_SECRETS = (*_PATHS, "token_command")
+_OF_DIMSE = ("host", "port", "ae_title", "calling_ae_title", "retrieve", "move_destination")
 
 
 def checked(connection: Connection) -> Connection:
@@ -113,9 +114,8 @@ def checked(connection: Connection) -> Connection:
 def _problem(given: Connection) -> str | None:
     if given.kind == "dicomweb":
         problem = _problem_of_url("url", given.url)
-        misplaced = [
-            name for name in ("host", "port", "ae_title", "move_destination") if getattr(given, name)
-        ]
+        defaults = {one.name: one.default for one in fields(Connection)}
+        misplaced = [name for name in _OF_DIMSE if getattr(given, name) != defaults[name]]
         if problem is None and misplaced:
             problem = f"{misplaced[0]} belongs to DIMSE, and the kind is dicomweb"
     else:
@@ -149,8 +149,12 @@ def _problem_of_dimse(given: Connection) -> str | None:
         value = getattr(given, name)
         if (value is not None or name == "ae_title") and _AE_TITLE.fullmatch(value or "") is None:
             return f"{name} must be an AE title of at most 16 characters"
+    if given.retrieve not in ("get", "move"):
+        return "retrieve must be get or move"
     if given.retrieve == "move" and given.move_destination is None:
         return "C-MOVE needs move_destination, the AE title by which the PACS knows the receiver"
+    if given.retrieve != "move" and given.move_destination is not None:
+        return "move_destination is for C-MOVE: give retrieve=move, too, or leave it out"
     if given.token_file or given.token_command or given.username:
         return "tokens and passwords belong to dicomweb, and the kind is dimse"
     return None
@@ -164,8 +168,24 @@ def _problem_of_access(given: Connection) -> str | None:
         return "username and password_file go together"
     if (given.certificate_file is None) != (given.key_file is None):
         return "certificate_file and key_file go together"
-    if given.changes_url is not None:
-        return _problem_of_url("changes_url", given.changes_url)
+    problem = None if given.changes_url is None else _problem_of_url("changes_url", given.changes_url)
+    return problem or _problem_of_tls(given)
+
+
+def _problem_of_tls(given: Connection) -> str | None:
+    """What would go in clear where TLS is asked for, or to another server than the one that is meant."""
+    service, changes = (None if url is None else urlsplit(url) for url in (given.url, given.changes_url))
+    schemes = {address.scheme for address in (service, changes) if address is not None}
+    if given.tls and service is not None and service.scheme != "https":
+        return "tls is asked for, and url begins with http: give an https address"
+    certificates = [name for name in ("ca_file", "certificate_file") if getattr(given, name) is not None]
+    if certificates and not given.tls and "https" not in schemes:
+        return f"{certificates[0]} is given, and no TLS is spoken: give tls for DIMSE, or an https address"
+    has_key = given.token_file or given.token_command or given.username
+    if has_key and service is not None and changes is not None:
+        is_other = service.hostname != changes.hostname
+        if is_other or (service.scheme == "https" and changes.scheme != "https"):
+            return "changes_url leads to another host than url, or out of TLS, and would be told its token"
     return None
 
 

@@ -78,6 +78,9 @@ def test_a_pacs_is_added_tried_asked_and_removed(desk: Desk) -> None:
     assert "wonder" not in str(events)
 
 
+_DIMSE = ("--host", "h", "--port", "1", "--ae-title", "A")
+
+
 @pytest.mark.parametrize(
     ("code", "words"),
     [
@@ -92,7 +95,21 @@ def test_a_pacs_is_added_tried_asked_and_removed(desk: Desk) -> None:
             "bad-connection",
             ("add", "x", "--host", "h", "--port", "1", "--ae-title", "A", "--retrieve", "move"),
         ),
+        ("bad-connection", ("add", "x", "--url", "https://a/", "--retrieve", "move")),
+        ("bad-connection", ("add", "x", "--url", "https://a/", "--calling-ae-title", "US")),
+        ("bad-connection", ("add", "x", *_DIMSE, "--retrieve", "store")),
+        ("bad-connection", ("add", "x", *_DIMSE, "--move-destination", "US")),
         ("bad-connection", ("add", "x", "--url", "https://a/", "--token-command", "t", "--username", "u")),
+        *(
+            ("bad-connection", ("add", "x", *words.split()))
+            for words in (
+                "--url http://a/ --tls",
+                "--url http://a/ --ca-file ca",
+                "--host a --port 104 --ae-title A --certificate-file own --key-file key",
+                "--url https://a/ --token-command t --changes-url https://b/",
+                "--url https://a/ --token-command t --changes-url http://a/",
+            )
+        ),
         ("bad-pacs-name", ("add", "a/b", "--url", "https://a/")),
         ("no-such-path", ("add", "x", "--url", "https://a/", "--token-file", "/absent/token")),
         ("bad-pacs-question", ("find", "x", "--from-date", "tomorrow")),
