@@ -6,6 +6,7 @@ pages, and a row that is deleted meanwhile leaves no gap.
 
 from __future__ import annotations
 
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,7 +21,8 @@ LONGEST_CURSOR = 128
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = 10**17  # microseconds: the year 5138
-_LONGEST_ID = 64
+# Ids of rows, and UIDs as they exist.
+_ID = re.compile(r"[0-9A-Za-z._-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ def read_place(cursor: str) -> Place:
         moment, _, row_id = (
             urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii").partition(" ")
         )
-        if not (row_id.isalnum() and len(row_id) <= _LONGEST_ID and moment.isdecimal()):
+        if not (_ID.fullmatch(row_id) and moment.isdecimal()):
             raise ValueError
         found = Place(_EPOCH + timedelta(microseconds=min(int(moment), _LATEST)), row_id)
         if found.cursor() != cursor:
