@@ -24,6 +24,7 @@ from medsiglip.index.catalogue.report_texts import ReportTextStore
 from medsiglip.index.pacs.commitments import CommitmentStore
 from medsiglip.index.pacs.connections import PacsConnectionStore
 from medsiglip.index.pacs.deliveries import DeliveryStore
+from medsiglip.index.pacs.forgotten_names import ForgottenNames
 from medsiglip.index.pacs.kept_instances import KeptInstances
 from medsiglip.index.pacs.study_ledger import StudyLedger
 from medsiglip.index.pacs.sync_leases import SyncLeases
@@ -236,6 +237,11 @@ class CaseStores:
     def pacs_studies(self) -> StudyLedger:
         """The studies of PACS that were asked for, and where studies came from."""
         return StudyLedger(self._database)
+
+    @cached_property
+    def forgotten_names(self) -> ForgottenNames:
+        """The ledgers of PACS, as what is forgotten needs them."""
+        return ForgottenNames(self._database)
 
     @cached_property
     def storage_commitments(self) -> CommitmentStore:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from medsiglip.answers.cases import Removal, StudyDetail, StudyImage, StudyList, StudySeries
 from medsiglip.answers.cases import Study as StudyLine
 from medsiglip.api.archive.last_list import forget_lists
+from medsiglip.api.archive.pacs.landing import discard_left
+from medsiglip.api.archive.pacs.ledger import names_to_forget
 from medsiglip.api.archive.pacs.stored_files import files_state
 from medsiglip.api.archive.queries import stored_study_uid
-from medsiglip.api.archive.received import discard_spooled
+from medsiglip.api.archive.received import discard_waiting
 from medsiglip.api.errors import ServiceError
 from medsiglip.index import records
 from medsiglip.index.errors import CatalogError
@@ -54,24 +56,41 @@ def forget(archive: OpenedArchive, *, patient: str | None = None, study: str | N
     """Remove a patient (by key) or a study, its vectors and its search entries, and what was received of it
     and waits. No sync with a PACS brings what was forgotten back.
     """
-    from medsiglip.index.storage.deletion import PacsNames
-    from medsiglip.ingest.privacy.deidentify import known_key
-
     if (patient is None) == (study is None):
         raise ServiceError("one-of", "give either a patient's key or a study's UID to forget.")
-    key = known_key(archive.index)
-    pacs = None if key is None else PacsNames(key.forgotten_uid, study)
     if patient is not None:
-        theirs = archive.index.studies([f"patient_key={patient}"])
-        discard_spooled(archive.home, [one.study_instance_uid for one in theirs])
+        theirs = [one.study_instance_uid for one in archive.index.studies([f"patient_key={patient}"])]
+        pacs = names_to_forget(archive, theirs)
+        _discard_waiting(archive, theirs)
         removed = archive.index.remove_patient(patient, pacs)
     else:
-        is_spooled = discard_spooled(archive.home, [str(study)])
+        theirs = [stored_study_uid(archive, str(study))]
+        pacs = names_to_forget(archive, theirs, str(study))
+        was_waiting = _discard_waiting(archive, [str(study)])
         try:
-            removed = archive.index.remove_study(stored_study_uid(archive, str(study)), pacs)
+            removed = archive.index.remove_study(theirs[0], pacs)
         except CatalogError as error:
-            if error.code != "unknown-study" or not is_spooled:
+            if error.code != "unknown-study" or not was_waiting:
                 raise
             removed = records.Removal(0, 0, 0, 0, 0, 0, 0)
+    _discard_left(archive, theirs)
     forget_lists(archive.home)
     return Removal(patient_key=patient, study_instance_uid=study, **asdict(removed))
+
+
+def _discard_left(archive: OpenedArchive, study_instance_uids: Sequence[str]) -> None:
+    """Delete what was fetched from a PACS of studies, by their UIDs in this home, and is not in the index."""
+    from medsiglip.ingest.privacy.deidentify import known_key
+
+    key, theirs = known_key(archive.index), set(study_instance_uids)
+    if key is not None:
+        discard_left(archive.home, lambda uid: bool(uid) and key.uid(uid) in theirs)
+
+
+def _discard_waiting(archive: OpenedArchive, study_instance_uids: Sequence[str]) -> bool:
+    """Delete what a receiver got of studies and is not ingested; whether there was any."""
+    from medsiglip.ingest.privacy.deidentify import known_key
+
+    key = known_key(archive.index)
+    hidden = key.uid if key is not None and key.phi == "strict" else None
+    return discard_waiting(archive.index, study_instance_uids, hidden)

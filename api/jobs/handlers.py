@@ -168,12 +168,20 @@ def _webhook(archive: Archive, run: JobRun) -> Json:
 
 
 def _pacs_pull(archive: Archive, run: JobRun) -> Json:
-    """Parameters: `connection`, and `study_instance_uids` as the home has them, of studies that wait."""
+    """Parameters: `connection`, `study_instance_uids` as the home has them, of studies that wait, and
+    whether they were `announced` by the PACS, without anybody who asks for them.
+    """
     from medsiglip.api.archive.pacs.pulling import AT_ONCE, pull_asked
 
     given = run.parameters
-    uids = given["study_instance_uids"]
-    report = pull_asked(archive, given["connection"], uids, patience=AT_ONCE, on_progress=run.progress)
+    report = pull_asked(
+        archive,
+        given["connection"],
+        given["study_instance_uids"],
+        purpose="waiting" if given.get("announced") else "pull",
+        patience=AT_ONCE,
+        on_progress=run.progress,
+    )
     return report.to_json()
 
 
@@ -206,7 +214,7 @@ def _pacs_release(archive: Archive, run: JobRun) -> Json:
 
     name = run.parameters["connection"]
     if name is None:
-        return release_fetched(archive, archive.settings.fetched_seconds).to_json()
+        return release_fetched(archive, archive.settings.fetched_seconds, check=run.check).to_json()
     uids = run.parameters["study_instance_uids"]
     return archive.pacs_release(name, uids, on_progress=run.progress).to_json()
 

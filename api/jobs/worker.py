@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from medsiglip.api.archive.drafts.routing_rules import resend_due_drafts
 from medsiglip.api.archive.pacs.fetching import order_release
+from medsiglip.api.archive.pacs.recovering import order_recovery
 from medsiglip.api.archive.received import discard_unused
 from medsiglip.api.errors import (
     FIRST_WAIT_FOR_GENERATOR_S,
@@ -102,6 +103,7 @@ class Worker:
                 self._persist(lambda: self._archive.index.clean_up())
                 self._persist(lambda: resend_due_drafts(self._archive))
                 self._persist(lambda: order_release(self._archive))
+                self._persist(lambda: order_recovery(self._archive))
                 cleaned = time.monotonic()
             job = self._persist(lambda: self._queue.claim(self.name, tuple(HANDLERS)))
             if job is not None:

@@ -28,6 +28,12 @@ MOST_ATTEMPTS = 8
 FIRST_WAIT_SECONDS = 60.0
 """Before the second attempt; each further one waits twice as long."""
 LONGEST_WAIT_SECONDS = 6 * 3600.0
+ANNOUNCED_SECONDS = 8 * 24 * 3600.0
+"""How long a study that its PACS announced is left to the job that first looks whose it is."""
+_INTERRUPTED = (
+    "The last attempt to fetch this study was ended with its process: see why that ended, then let it wait "
+    "again with `pacs retry {name}`."
+)
 _ROWS = 500
 _row = pacs_studies.c
 
@@ -67,7 +73,7 @@ class LedgerStudy:
     @property
     def place(self) -> Place:
         """Where the study stands in pages of the ledger."""
-        return Place(self.changed_at, self.study_instance_uid.replace(".", "d"))
+        return Place(self.changed_at, self.study_instance_uid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +102,8 @@ class StudyLedger:
 
     def discover(self, connection: str, found: Sequence[tuple[StudyNames, int | None]]) -> int:
         """Note studies that a PACS says it holds, with the number of their instances. Those that are new, and
-        those of which it has said another number before, wait to be fetched; forgotten ones stay away.
-        Returns how many wait because of this.
+        those of which it has said another number before, wait to be fetched; those that were forgotten, at
+        whichever PACS, stay away. Returns how many wait because of this.
         """
         changed = 0
         for part in chunks(found, _ROWS):
@@ -105,8 +111,12 @@ class StudyLedger:
                 _lock(sql, connection)
                 known, now = _known(sql, connection, part), now_of(sql)
                 rows = [(names, count, _of(known, names)) for names, count in part]
-                away = _forgotten_persons(sql, part)
-                due = [one for one in rows if _is_to_fetch(*one[1:]) and away.isdisjoint(one[0].persons)]
+                away = _forgotten(sql, part)
+                due = [
+                    one
+                    for one in rows
+                    if _is_to_fetch(*one[1:], now) and not _stays_away(one[0], one[2], away)
+                ]
                 _put_waiting(sql, connection, due, now)
                 changed += len(due)
         return changed
@@ -116,15 +126,44 @@ class StudyLedger:
         for part in chunks(studies, _ROWS):
             with self._database.write_service_tables() as sql:
                 _lock(sql, connection)
-                asked = [(names, None) for names in part]
+                asked, now = [(names, None) for names in part], now_of(sql)
                 known = _known(sql, connection, asked)
                 rows = [(names, _expected(_of(known, names)), _of(known, names)) for names in part]
-                _put_waiting(sql, connection, rows, now_of(sql))
+                _put_waiting(sql, connection, rows, now, asked_at=now)
+
+    def announced(self, connection: str, names: StudyNames) -> bool:
+        """Let a study wait that its PACS announces, without anybody who asks for it: False where it was
+        forgotten, and nothing is noted. A new one is not due before `is_away` has said whose it is.
+        """
+        with self._database.write_service_tables() as sql:
+            _lock(sql, connection)
+            former, now = _of(_known(sql, connection, [(names, None)]), names), now_of(sql)
+            away = _forgotten(sql, [(names, None)]).intersection([names.forgotten])
+            if _stays_away(names, former, away):
+                return False
+            later = now + timedelta(seconds=ANNOUNCED_SECONDS)
+            if former is not None:
+                later = former.not_before if former.status == "waiting" else now
+            _put_waiting(sql, connection, [(names, _expected(former), former)], now, later)
+            return True
+
+    def is_away(self, connection: str, names: StudyNames) -> bool:
+        """Whether a study that waits is of a patient who was forgotten as a whole: it is forgotten then."""
+        with self._database.write_service_tables() as sql:
+            _lock(sql, connection)
+            former, now = _of(_known(sql, connection, [(names, None)]), names), now_of(sql)
+            if former is None or _forgotten(sql, [(names, None)]).isdisjoint(names.persons):
+                return False
+            nothing = {"status": "forgotten", "expected": None, "received": 0, "attempts": 0, "failure": None}
+            values = {**nothing, "study_instance_uid": names.forgotten, **_times(now)}
+            this = _this(connection, former.study_instance_uid)
+            sql.execute(update(pacs_studies).where(this).values(**values))
+            return True
 
     def due(self, connection: str, limit: int = 100) -> list[LedgerStudy]:
         """The studies that are to be fetched now, those first that have waited longest."""
         with self._database.read() as sql:
-            is_due = and_(_row.connection == connection, _to_fetch(), _row.not_before <= now_of(sql))
+            is_due = and_(_row.connection == connection, _to_fetch(), _is_time(now_of(sql)))
             statement = select(pacs_studies).where(is_due).order_by(_row.not_before, _row.study_instance_uid)
             return [record_of(LedgerStudy, row) for row in sql.execute(statement.limit(limit))]
 
@@ -143,10 +182,17 @@ class StudyLedger:
             return sql.execute(counted).rowcount == 1
 
     def resume(self, connection: str, study_instance_uids: Sequence[str]) -> None:
-        """Let studies be fetched at once whose attempt was ended with its process."""
+        """Let studies be fetched at once whose attempt was ended with its process. Those of which it was the
+        last attempt have failed: perhaps they end every process.
+        """
         these = and_(_row.connection == connection, one_of(_row.study_instance_uid, study_instance_uids))
         with self._database.write_service_tables() as sql:
-            sql.execute(update(pacs_studies).where(these, _to_fetch_at_all()).values(not_before=now_of(sql)))
+            now = now_of(sql)
+            sql.execute(update(pacs_studies).where(these, _to_fetch_at_all()).values(not_before=now))
+            failure = {"code": "pacs-interrupted", "message": _INTERRUPTED.format(name=connection)}
+            failed = {"status": "failed", "failure": failure, "changed_at": now}
+            is_over = and_(_row.status == "waiting", _row.attempts >= MOST_ATTEMPTS)
+            sql.execute(update(pacs_studies).where(these, is_over).values(**failed))
 
     def hand_back(self, connection: str, study_instance_uids: Sequence[str]) -> None:
         """Take attempts back that ended for a reason outside of the studies: they are due at once."""
@@ -195,8 +241,7 @@ class StudyLedger:
         wanted.append(_row.status != "forgotten" if status is None else _row.status == status)
         moment, uid = _row.changed_at, _row.study_instance_uid
         if after is not None:
-            place = after.id.replace("d", ".")
-            wanted.append(or_(moment < after.created_at, and_(moment == after.created_at, uid > place)))
+            wanted.append(or_(moment < after.created_at, and_(moment == after.created_at, uid > after.id)))
         statement = select(pacs_studies).where(*wanted).order_by(moment.desc(), uid).limit(limit)
         with self._database.read() as sql:
             return [record_of(LedgerStudy, row) for row in sql.execute(statement)]
@@ -205,7 +250,8 @@ class StudyLedger:
         """Let all studies that failed, or came in part only, be fetched again; returns how many."""
         with self._database.write_service_tables() as sql:
             _lock(sql, connection)
-            these = and_(_row.connection == connection, _row.status.in_(("failed", "incomplete")))
+            over = or_(_row.status.in_(("failed", "incomplete")), _row.attempts >= MOST_ATTEMPTS)
+            these = and_(_row.connection == connection, over)
             now = now_of(sql)
             values = {"status": "waiting", "attempts": 0, "not_before": now, "changed_at": now}
             return sql.execute(update(pacs_studies).where(these).values(**values)).rowcount
@@ -241,6 +287,11 @@ def _to_fetch() -> ColumnElement[bool]:
     return and_(_to_fetch_at_all(), _row.attempts < MOST_ATTEMPTS)
 
 
+def _is_time(now: datetime) -> ColumnElement[bool]:
+    # What lies further ahead than any wait was written before a clock was set back.
+    return or_(_row.not_before <= now, _row.not_before > now + 2 * timedelta(seconds=ANNOUNCED_SECONDS))
+
+
 def _lock(sql: Connection, connection: str) -> None:
     """Let one transaction at a time write the ledger of a connection, which must be there."""
     this = and_(pacs_connections.c.name == connection, pacs_connections.c.removed_at.is_(None))
@@ -257,11 +308,18 @@ def _known(sql: Connection, connection: str, studies: Sequence[tuple[StudyNames,
     return {row.study_instance_uid: row for row in rows}
 
 
-def _forgotten_persons(sql: Connection, studies: Sequence[tuple[StudyNames, Any]]) -> frozenset[str]:
-    """What is kept of those patients of the studies who were forgotten, at any PACS."""
-    wanted = sorted({name for names, _ in studies for name in names.persons})
+def _forgotten(sql: Connection, studies: Sequence[tuple[StudyNames, Any]]) -> frozenset[str]:
+    """What is kept of those of the studies, and of their patients, that were forgotten, at any PACS."""
+    wanted = sorted({name for names, _ in studies for name in (names.forgotten, *names.persons)})
     these = and_(one_of(_row.study_instance_uid, wanted), _row.status == "forgotten")
     return frozenset(sql.execute(select(_row.study_instance_uid).where(these)).scalars())
+
+
+def _stays_away(names: StudyNames, former: LedgerStudy | None, away: frozenset[str]) -> bool:
+    """Whether a study was forgotten, or its patient, and nobody has asked for it since."""
+    if former is not None:
+        return former.status == "forgotten"
+    return not away.isdisjoint((names.forgotten, *names.persons))
 
 
 def _of(known: _Known, names: StudyNames) -> LedgerStudy | None:
@@ -272,9 +330,9 @@ def _expected(former: LedgerStudy | None) -> int | None:
     return None if former is None else former.expected
 
 
-def _is_to_fetch(count: int | None, former: LedgerStudy | None) -> bool:
-    if former is None:
-        return True
+def _is_to_fetch(count: int | None, former: LedgerStudy | None, now: datetime) -> bool:
+    if former is None or (former.status == "waiting" and not former.attempts and former.not_before > now):
+        return True  # it is new, or was announced
     if former.status == "forgotten" or count is None:
         return False
     return former.expected is not None and former.expected != count
@@ -285,8 +343,10 @@ def _put_waiting(
     connection: str,
     studies: Sequence[tuple[StudyNames, int | None, LedgerStudy | None]],
     now: datetime,
+    not_before: datetime | None = None,
+    asked_at: datetime | None = None,
 ) -> None:
-    """Replace the rows of studies by such that wait."""
+    """Replace the rows of studies by such that wait; `asked_at` where somebody has asked for them."""
     former = [row.study_instance_uid for _, _, row in studies if row is not None]
     sql.execute(
         delete(pacs_studies).where(
@@ -303,7 +363,8 @@ def _put_waiting(
             "attempts": 0,
             "failure": None,
             **_times(now),
-            "found_at": now if row is None else row.found_at,
+            "not_before": not_before or now,
+            "found_at": now if row is None else asked_at or row.found_at,
         }
         for names, count, row in studies
     }
@@ -314,6 +375,8 @@ def _put_waiting(
 def _settle(sql: Connection, former: LedgerStudy, outcome: Settled, now: datetime) -> None:
     if former.status == "waiting" and former.expected != outcome.reported:
         return  # it has grown while it was fetched
+    if former.status == "here" and outcome.status != "here":
+        return  # another process has brought it meanwhile
     is_given_up = outcome.status == "failed" and not outcome.may_pass
     waits_on = outcome.status == "failed" and not is_given_up and former.attempts < MOST_ATTEMPTS
     wait = min(FIRST_WAIT_SECONDS * 2.0 ** max(former.attempts - 1, 0), LONGEST_WAIT_SECONDS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from os.path import dirname
 from typing import Any, NamedTuple
@@ -43,8 +43,8 @@ from medsiglip.index.storage.forgotten import (
 )
 from medsiglip.index.storage.forgotten_pacs import (
     forget_commitments,
-    forget_pacs_person,
     forget_pacs_studies,
+    keep_away_from_pacs,
 )
 from medsiglip.index.storage.maps.forgetting import forget_in_maps
 from medsiglip.index.storage.saved_views import forget_in_views
@@ -57,18 +57,21 @@ UPLOADS = "received"
 
 class PacsNames(NamedTuple):
     """What the ledgers of PACS keep of a study that is forgotten: `forgotten` of its UID in this home. They
-    may have it by the UID `asked`, too.
+    may have it by the UID `asked`, too, and by those that `others` has for its UID in this home.
     """
 
     forgotten: Callable[[str], str]
     asked: str | None = None
+    others: Mapping[str, Collection[str]] | None = None
 
 
 def remove_study(database: Database, study_instance_uid: str, pacs: PacsNames | None) -> Removal:
     """Delete a study; see `CaseIndex.remove_study`."""
     with write_transaction(database) as transaction:
         study_ids = list(row_ids_of(transaction.connection, [study_instance_uid]).values())
-        is_awaited = _forget_at_pacs(transaction.connection, [study_instance_uid], pacs)
+        is_awaited = _forget_at_pacs(
+            transaction.connection, [study_instance_uid], pacs, is_held=bool(study_ids)
+        )
         removal = _remove(transaction, study_ids, files.c.study_instance_uid == study_instance_uid)
     _finish(database)
     if not study_ids and not removal.files and not is_awaited:
@@ -82,9 +85,10 @@ def remove_patient(database: Database, patient_key: str, pacs: PacsNames | None)
     with write_transaction(database) as transaction:
         study_ids = list(transaction.connection.execute(theirs).scalars())
         uids = select(studies.c.study_instance_uid).where(one_of(studies.c.id, study_ids))
-        _forget_at_pacs(transaction.connection, transaction.connection.execute(uids).scalars().all(), pacs)
+        theirs_at_pacs = transaction.connection.execute(uids).scalars().all()
+        _forget_at_pacs(transaction.connection, theirs_at_pacs, pacs, is_held=True)
         if pacs is not None and study_ids:
-            forget_pacs_person(transaction.connection, pacs.forgotten(patient_key))
+            keep_away_from_pacs(transaction.connection, pacs.forgotten(patient_key))
         removal = _remove(transaction, study_ids, files.c.patient_key == patient_key)
     _finish(database)
     if not study_ids and not removal.files:
@@ -95,14 +99,21 @@ def remove_patient(database: Database, patient_key: str, pacs: PacsNames | None)
     return removal
 
 
-def _forget_at_pacs(connection: Connection, uids: Sequence[str], pacs: PacsNames | None) -> bool:
-    """Whether the ledgers of PACS had one of the studies."""
-    asked = () if pacs is None or pacs.asked is None else (pacs.asked,)
-    counts = [
-        forget_pacs_studies(connection, {uid, *asked}, None if pacs is None else pacs.forgotten(uid))
-        for uid in uids
-    ]
-    return any(counts)
+def _forget_at_pacs(
+    connection: Connection, uids: Sequence[str], pacs: PacsNames | None, *, is_held: bool
+) -> bool:
+    """Whether the ledgers of PACS had one of the studies. Those that the index has (`is_held`) are kept away
+    from every PACS, whichever way they came.
+    """
+    had = False
+    for uid in uids:
+        asked = () if pacs is None or pacs.asked is None else (pacs.asked,)
+        others = (pacs.others or {}).get(uid, ()) if pacs is not None else ()
+        was_there = forget_pacs_studies(connection, {uid, *asked, *others}) > 0
+        if pacs is not None and (was_there or is_held):
+            keep_away_from_pacs(connection, pacs.forgotten(uid))
+        had = had or was_there
+    return had
 
 
 def _finish(database: Database) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import Connection, and_, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
 from medsiglip.index.catalogue.database import now_of
 from medsiglip.index.catalogue.one_of import one_of
@@ -14,31 +14,16 @@ _NOTHING = {"status": "forgotten", "expected": None, "received": 0, "attempts": 
 _TIMES = ("not_before", "found_at", "changed_at")
 
 
-def forget_pacs_studies(
-    connection: Connection, study_instance_uids: Collection[str], name: str | None
-) -> int:
-    """Let rows of a study, by any of its UIDs, say no more than that it was forgotten. `name` is what is kept
-    of it; None keeps nothing. Returns how many rows there were.
-    """
-    uid = pacs_studies.c.study_instance_uid
-    theirs = one_of(uid, list(study_instance_uids))
-    asked = select(pacs_studies.c.connection).where(theirs).distinct()
-    pacs = list(connection.execute(asked).scalars())
-    count = connection.execute(delete(pacs_studies).where(theirs)).rowcount
-    if name is not None and pacs:
-        kept = {**_NOTHING, "study_instance_uid": name, **dict.fromkeys(_TIMES, now_of(connection))}
-        former = and_(uid == name, one_of(pacs_studies.c.connection, pacs))
-        connection.execute(delete(pacs_studies).where(former))
-        connection.execute(insert(pacs_studies), [{**kept, "connection": one} for one in pacs])
-    return count
+def forget_pacs_studies(connection: Connection, study_instance_uids: Collection[str]) -> int:
+    """Delete the rows of a study, by any of its UIDs; returns how many there were."""
+    theirs = one_of(pacs_studies.c.study_instance_uid, list(study_instance_uids))
+    return connection.execute(delete(pacs_studies).where(theirs)).rowcount
 
 
-def forget_pacs_person(connection: Connection, name: str) -> None:
-    """Keep of a patient so much that no sync brings a study of theirs: `name`, with each PACS."""
-    uid = pacs_studies.c.study_instance_uid
-    there = select(pacs_studies.c.connection).where(uid == name)
-    missing = select(pacs_connections.c.name).where(pacs_connections.c.name.not_in(there))
-    pacs = connection.execute(missing).scalars().all()
+def keep_away_from_pacs(connection: Connection, name: str) -> None:
+    """Keep so much of a study, or of a patient, that no sync brings it from any PACS: `name`, with each."""
+    connection.execute(delete(pacs_studies).where(pacs_studies.c.study_instance_uid == name))
+    pacs = connection.execute(select(pacs_connections.c.name)).scalars().all()
     kept = {**_NOTHING, "study_instance_uid": name, **dict.fromkeys(_TIMES, now_of(connection))}
     if pacs:
         connection.execute(insert(pacs_studies), [{**kept, "connection": one} for one in pacs])

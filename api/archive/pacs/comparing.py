@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from medsiglip.ingest.pacs.records import PacsInstance
 
 LINE_CODES = frozenset(
-    {"pacs-unreachable", "pacs-refused", "pacs-certificate", "pacs-timeout", "outside-hours"}
+    {"pacs-unreachable", "pacs-refused", "pacs-certificate", "pacs-timeout", "pacs-busy", "outside-hours"}
 )
 """What ends the work with a PACS, and not only that on one study."""
 MOST_SINGLE = 200

@@ -9,27 +9,28 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medsiglip.answers.pacs import FetchReport, ReleaseReport
 from medsiglip.api.archive.opened import OnProgress, silent
-from medsiglip.api.archive.pacs.connections import open_pacs
+from medsiglip.api.archive.pacs.comparing import LINE_CODES
+from medsiglip.api.archive.pacs.connections import connection_of, open_pacs
 from medsiglip.api.archive.pacs.ledger import ask_for, names_of
-from medsiglip.api.archive.pacs.pulling import Patience, pull_asked
-from medsiglip.api.archive.pacs.stored_files import drop_files, files_state, own_files
+from medsiglip.api.archive.pacs.pulling import Patience, pace_for, pull_asked
+from medsiglip.api.archive.pacs.stored_files import FETCHED, drop_files, files_state, own_files
 from medsiglip.api.archive.queries import stored_study_uid
 from medsiglip.api.errors import ServiceError
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.storage.deletion import UPLOADS
+from medsiglip.ingest.errors import PacsError
 
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
     from medsiglip.ingest.pacs.client import PacsClient
 
-_ENDING = ".fetched"
 _PAGE = 100
 
 
@@ -54,9 +55,14 @@ def pacs_fetch(
         _touch(archive, uid)
         return FetchReport(study_instance_uid=uid, files="here", came_from=came_from, instances=0)
     ask_for(archive, source, [uid])
-    pulled = pull_asked(archive, source, [uid], keep_files=True, patience=patience, on_progress=on_progress)
+    pulled = pull_asked(archive, source, [uid], purpose="fetch", patience=patience, on_progress=on_progress)
     state, came_from = files_state(archive, uid)
-    _mark(archive, uid, source)
+    if state != "here" and pulled.here and connection_of(archive, source).retrieve == "move":
+        raise PacsError(
+            "pacs-on-the-way",
+            f"The PACS {source} has sent the files to the receiver, which ingests them: ask again later.",
+            may_pass=True,
+        )
     if state != "here":
         raise ServiceError("pacs-changed", _why_not_here(source, pulled.here > 0))
     return FetchReport(study_instance_uid=uid, files=state, came_from=came_from, instances=pulled.instances)
@@ -96,11 +102,15 @@ def pacs_release(
     """
     named = checked_release(archive, name, study_instance_uids)
     counts: Counter[str] = Counter()
-    with open_pacs(archive, name) as client:
+
+    def check() -> None:
+        on_progress("releasing", sum(counts[one] for one in ("released", "kept")), None)
+
+    with open_pacs(archive, name, pace_for(archive, connection_of(archive, name), check)) as client:
         for uid in _came_from(archive, name) if named is None else named:
-            on_progress("releasing", sum(counts[one] for one in ("released", "kept")), None)
-            _release(archive, client, name, uid, counts)
-    return ReleaseReport(studies=counts["released"], files=counts["files"], kept=counts["kept"])
+            check()
+            counts += _release(archive, client, name, uid)
+    return _report(counts)
 
 
 def checked_release(
@@ -118,26 +128,28 @@ def checked_release(
 
 
 def release_fetched(
-    archive: OpenedArchive, seconds: float, clock: Callable[[], float] = time.time
+    archive: OpenedArchive,
+    seconds: float,
+    clock: Callable[[], float] = time.time,
+    check: Callable[[], None] = lambda: None,
 ) -> ReleaseReport:
-    """Delete again what was fetched and not asked for since so many seconds, as `pacs_release` does; a PACS
-    that does not answer is asked another time.
+    """Delete again what was fetched and not asked for since so many seconds, as `pacs_release` does, and
+    nothing beside it; a PACS that does not answer is asked another time. `check` may end the work.
     """
-    from medsiglip.ingest.errors import PacsError
-
     counts: Counter[str] = Counter()
-    for marker in sorted((archive.home / UPLOADS).glob(f"*{_ENDING}")):
+    for marker in sorted((archive.home / UPLOADS).glob(f"*{FETCHED}")):
         with suppress(FileNotFoundError):
             if clock() - marker.stat().st_mtime < seconds:
                 continue
-            folder = marker.with_name(marker.name.removesuffix(_ENDING))
+            folder = marker.with_name(marker.name.removesuffix(FETCHED))
             paths = archive.index.files.embedded_below(str(folder))
             uids = {one.study_instance_uid for one in archive.index.files.owners(paths).values()}
             name = marker.read_text(encoding="utf-8")
             try:
-                with open_pacs(archive, name) as client:
+                spend = pace_for(archive, connection_of(archive, name), check)
+                with open_pacs(archive, name, spend) as client:
                     for uid in sorted(uids):
-                        _release(archive, client, name, uid, counts)
+                        counts += _release(archive, client, name, uid, paths)
             except (PacsError, CatalogError):
                 os.utime(marker)  # another day
                 continue
@@ -145,13 +157,17 @@ def release_fetched(
                 os.utime(marker)
             else:
                 marker.unlink()
+    return _report(counts)
+
+
+def _report(counts: Counter[str]) -> ReleaseReport:
     return ReleaseReport(studies=counts["released"], files=counts["files"], kept=counts["kept"])
 
 
 def order_release(archive: OpenedArchive, clock: Callable[[], float] = time.time) -> bool:
     """Order the job of `release_fetched`, once an hour, where that has something to do."""
     seconds = archive.settings.fetched_seconds
-    for marker in (archive.home / UPLOADS).glob(f"*{_ENDING}"):
+    for marker in (archive.home / UPLOADS).glob(f"*{FETCHED}"):
         with suppress(FileNotFoundError):
             if clock() - marker.stat().st_mtime >= seconds:
                 parameters = {"connection": None, "study_instance_uids": None}
@@ -161,19 +177,26 @@ def order_release(archive: OpenedArchive, clock: Callable[[], float] = time.time
     return False
 
 
-def _release(archive: OpenedArchive, client: PacsClient, name: str, uid: str, counts: Counter[str]) -> None:
+def _release(
+    archive: OpenedArchive, client: PacsClient, name: str, uid: str, among: Collection[str] | None = None
+) -> Counter[str]:
+    """Delete the files of a study, or those `among` some, if the PACS lists it whole; counts what it did."""
     paths = own_files(archive, uid)
+    paths = paths if among is None else paths.intersection(among)
     if not paths:
-        return
+        return Counter()
     held = Counter(one.sop_instance_uid for _, one in archive.index.instances.of_study(uid))
-    listed = {one.sop_instance_uid for one in client.instances(uid)}
+    try:
+        listed = {one.sop_instance_uid for one in client.instances(uid)}
+    except PacsError as error:
+        if error.code in LINE_CODES:
+            raise
+        listed = set()  # what is wrong with one study stops no other
     if max(held.values(), default=0) > 1 or not held.keys() <= listed:
-        counts["kept"] += 1
-        return
+        return Counter(kept=1)
     _note_origin(archive, name, uid, len(listed))
     drop_files(archive, paths)
-    counts["released"] += 1
-    counts["files"] += len(paths)
+    return Counter(released=1, files=len(paths))
 
 
 def _note_origin(archive: OpenedArchive, name: str, uid: str, instances: int) -> None:
@@ -214,15 +237,10 @@ def _why_not_here(name: str, came: bool) -> str:
     return f"the PACS {name} did not give the whole study: `pacs status {name}` says why."
 
 
-def _mark(archive: OpenedArchive, uid: str, name: str) -> None:
-    for folder in _folders(archive, uid):
-        folder.with_name(folder.name + _ENDING).write_text(name, encoding="utf-8")
-
-
 def _touch(archive: OpenedArchive, uid: str) -> None:
     for folder in _folders(archive, uid):
         with suppress(FileNotFoundError):
-            os.utime(folder.with_name(folder.name + _ENDING))
+            os.utime(folder.with_name(folder.name + FETCHED))
 
 
 def _folders(archive: OpenedArchive, uid: str) -> set[Path]:

@@ -15,17 +15,21 @@ from typing import TYPE_CHECKING
 from medsiglip.api.archive.ingestion import ingest_apart
 from medsiglip.api.archive.opened import OnProgress, silent
 from medsiglip.api.archive.pacs.comparing import Fetched, fetch_study
-from medsiglip.api.archive.pacs.landing import Arrival, Landing, left_behind
+from medsiglip.api.archive.pacs.forgotten_patients import ForgottenPatients
+from medsiglip.api.archive.pacs.landing import Arrival, Landing, Purpose, left_behind
 from medsiglip.api.archive.pacs.ledger import names_of
-from medsiglip.api.archive.pacs.stored_files import drop_folder
+from medsiglip.api.archive.pacs.stored_files import drop_copies, drop_folder, files_state, note_fetched
 from medsiglip.api.archive.pacs.tally import Tally
 from medsiglip.api.archive.received import discard_refused
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.pacs.study_ledger import Settled
 from medsiglip.index.storage.deletion import UPLOADS, PacsNames
-from medsiglip.ingest.errors import PacsError
+from medsiglip.ingest.errors import InterruptedIngestError, PacsError
+from medsiglip.ingest.pacs.records import PacsQuery
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from medsiglip.api.archive.opened import OpenedArchive
     from medsiglip.index.pacs.study_ledger import LedgerStudy, StudyNames
     from medsiglip.ingest.pacs.client import PacsClient
@@ -36,6 +40,8 @@ if TYPE_CHECKING:
 MOST_STUDIES = 50
 MOST_FILES = 1000
 MOST_SECONDS = 60.0
+# One study after the other that a PACS refuses, until its refusal is taken for that of the connection.
+_MOST_REFUSED = 3
 # Where the receiver writes what it gets.
 _SPOOL = "incoming"
 
@@ -43,8 +49,7 @@ _SPOOL = "incoming"
 class Intake:
     """One run on one connection. `tally` counts what became of the studies, of which there are `total`.
 
-    With `only_missing`, instances that are in the archive are not fetched again. `keep_files` is that of the
-    connection where it is None.
+    For a sync, instances whose files are here are not fetched again; for a fetch, files stay for a while.
     """
 
     def __init__(
@@ -53,8 +58,7 @@ class Intake:
         connection: Connection,
         tally: Tally,
         *,
-        only_missing: bool = False,
-        keep_files: bool | None = None,
+        purpose: Purpose = "waiting",
         on_progress: OnProgress = silent,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -63,11 +67,12 @@ class Intake:
         self._archive = archive
         self.connection = connection
         self._tally = tally
-        self._only_missing = only_missing
-        self._keep_files = connection.keep_files if keep_files is None else keep_files
+        self._purpose = purpose
         self._on_progress = on_progress
         self._clock = clock
         self._key = bound_key(archive.index)
+        self._patients = ForgottenPatients(archive, self._key)
+        self._refused = 0
         self._waiting: list[Landing] = []
         self._begun_at = 0.0
         self.total = 0
@@ -99,13 +104,20 @@ class Intake:
         persons = tuple(self._key.forgotten_uid(one) for one in sorted(keys)) if patient else ()
         return replace(names, persons=persons)
 
+    def is_away(self, client: PacsClient, study: LedgerStudy) -> bool:
+        """Whether a study that a PACS announced is of a patient who was forgotten; it is then left there."""
+        uid, ledger = study.study_instance_uid, self._archive.index.pacs_studies
+        found = client.studies(PacsQuery(study_instance_uid=uid, limit=1))
+        named = (self.names_found(one) for one in found if one.study_instance_uid == uid)
+        return any(ledger.is_away(self.name, names) for names in named)
+
     def digest(self, text: str) -> str:
         """A keyed hash of a text that may name a person."""
         return self._key.derived_uid("sync", text)
 
-    def recover(self) -> None:
+    def recover(self) -> frozenset[str]:
         """Go on with what a run that was killed has left: ingest what was fetched whole, and let the rest be
-        fetched again.
+        fetched again. Returns the UIDs, in this home, of the studies that were counted.
         """
         name, ledger = self.connection.name, self._archive.index.pacs_studies
         begun = []
@@ -116,7 +128,9 @@ class Intake:
             begun.append(landing.arrival.study_instance_uid)
             self._drop(landing)
         ledger.resume(name, [uid for uid in begun if uid])
+        recovered = {self.names(one.arrival.study_instance_uid).own for one in self._waiting}
         self.ingest()
+        return frozenset(recovered)
 
     def bring(self, client: PacsClient, studies: Iterable[LedgerStudy]) -> None:
         """Bring studies in, as far as their PACS gives them; raises PacsError when it cannot be asked at all.
@@ -139,9 +153,9 @@ class Intake:
 
     def _fetch(self, client: PacsClient, study: LedgerStudy) -> None:
         name, ledger, uid = self.connection.name, self._archive.index.pacs_studies, study.study_instance_uid
-        arrival = Arrival(name, uid, reported=study.expected)
-        landing = Landing.begin(self._archive.home, arrival)
+        arrival = Arrival(name, uid, reported=study.expected, purpose=self._purpose)
         held = self._held(study)
+        landing = Landing.begin(self._archive.home, arrival)
         try:
             if not ledger.begin(name, uid):
                 landing.discard()
@@ -156,17 +170,38 @@ class Intake:
             )
         except PacsError as error:
             landing.discard()
-            if error.code == "pacs-timeout":  # perhaps of this study alone, which then waits
-                failure = {"code": error.code, "message": str(error)}
-                failed = replace(arrival, failure=failure, may_pass=True)
-                ledger.settle(name, [self._outcome(failed)])
-            else:
-                ledger.hand_back(name, [uid])
+            if self._is_of_one(client, arrival, error):
+                return
             raise
-        except BaseException:
+        except BaseException as error:
             landing.let_go()
+            if isinstance(error, KeyboardInterrupt | InterruptedIngestError):
+                with suppress(CatalogError):  # then it counts as one that was killed
+                    ledger.hand_back(name, [uid])
             raise
+        self._refused = 0
         self._note(landing, fetched, held)
+
+    def _is_of_one(self, client: PacsClient, arrival: Arrival, error: PacsError) -> bool:
+        """Note that an attempt ended with the line. It counts where the study may be the cause, as where the
+        PACS goes on to answer; True if others can be asked for at once.
+        """
+        name, ledger, uid = self.connection.name, self._archive.index.pacs_studies, arrival.study_instance_uid
+        is_refused = error.code == "pacs-refused" and not error.may_pass and self._refused < _MOST_REFUSED
+        goes_on = (is_refused or error.code == "pacs-unreachable") and _answers(client)
+        is_of_one = is_refused and goes_on
+        if is_of_one or error.code == "pacs-timeout":
+            failure = {"code": error.code, "message": str(error)}
+            outcome = self._outcome(replace(arrival, failure=failure, may_pass=True))
+            ledger.settle(name, [outcome])
+            if is_of_one:
+                self._refused += 1
+                self._tally.add(outcome, 0, hides_uids=self._key.phi == "strict")
+        elif goes_on:
+            ledger.resume(name, [uid])
+        else:
+            ledger.hand_back(name, [uid])
+        return is_of_one
 
     def _at_receiver(self, client: PacsClient) -> Callable[[Sequence[str]], Collection[str]]:
         """Which instances the receiver of this home has of those that the PACS sends there: it brings them in
@@ -186,19 +221,21 @@ class Intake:
 
     def _held(self, study: LedgerStudy) -> set[str]:
         """The instances that need not be fetched again. A strict home does not know them by their UIDs, and a
-        series whose files are not kept is rendered from all of them.
+        series of which files are gone is rendered from all of them.
         """
-        may_add = self._only_missing and study.received and self.connection.keep_files
-        if not may_add or self._key.phi == "strict":
+        may_add = self._purpose == "sync" and study.received and self.connection.keep_files
+        own = self.names(study.study_instance_uid).own
+        if not may_add or self._key.phi == "strict" or files_state(self._archive, own)[0] != "here":
             return set()
-        found = self._archive.index.instances.of_study(self.names(study.study_instance_uid).own)
-        return {instance.sop_instance_uid for _, instance in found}
+        return {instance.sop_instance_uid for _, instance in self._archive.index.instances.of_study(own)}
 
     def _note(self, landing: Landing, fetched: Fetched, held: Collection[str]) -> None:
         problem = fetched.problem
         if problem is None and not fetched.listed:
             problem = PacsError(
-                "pacs-no-study", f"The PACS {self.connection.name} does not list this study any more."
+                "pacs-no-study",
+                f"The PACS {self.connection.name} lists no instance of this study: check its UID, and "
+                "whether the study is still there.",
             )
         listed = len({one.sop_instance_uid for one in fetched.listed})
         arrived = replace(
@@ -225,6 +262,8 @@ class Intake:
         landings, self._waiting = self._waiting, []
         try:
             landings = self._without_forgotten(landings)
+            known = self._patients.known(landings)
+            used: dict[Path, frozenset[str]] = {}
             with_files = {landing.folder.name: landing for landing in landings if landing.files()}
             if with_files:
                 folders = {name: landing.folder for name, landing in with_files.items()}
@@ -232,10 +271,15 @@ class Intake:
                 self._tally.add_reports([one.report for one in ingested.values()])
                 used = {folders[name]: one.used for name, one in ingested.items()}
                 discard_refused(self._archive.index, used)
-            self._settle(landings)
-            if not self._keep_files:
-                for landing in landings:
+            self._settle(landings, known)
+            for landing in landings:
+                if landing.arrival.purpose == "fetch":
+                    note_fetched(landing.folder, self.name)
+                elif not self.connection.keep_files:
                     drop_folder(self._archive, landing.folder)
+                elif landing.arrival.study_instance_uid in known:
+                    own = self._key.uid(landing.arrival.study_instance_uid)
+                    drop_copies(self._archive, used.get(landing.folder, ()), own)
         except BaseException:
             for landing in landings:
                 landing.let_go()
@@ -244,29 +288,41 @@ class Intake:
             landing.keep()
 
     def _without_forgotten(self, landings: Sequence[Landing]) -> list[Landing]:
-        """Those of studies that were not forgotten while they were fetched; the others are deleted."""
+        """Those of studies that were not forgotten, nor their patients, while they waited and were fetched;
+        the others are deleted.
+        """
         names = [self.names(one.arrival.study_instance_uid) for one in landings]
         states = self._archive.index.pacs_studies.states(self.connection.name, names)
+        theirs = self._patients.gone_before(landings, states)
         kept = []
         for landing in landings:
-            state = states.get(landing.arrival.study_instance_uid)
-            if state is not None and state.status == "forgotten":
+            uid = landing.arrival.study_instance_uid
+            state = states.get(uid)
+            if uid in theirs:
+                self._drop(landing)
+                self._forget(uid)
+            elif state is not None and state.status == "forgotten":
                 self._drop(landing)
             else:
                 kept.append(landing)
         return kept
 
-    def _settle(self, landings: Sequence[Landing]) -> None:
+    def _forget(self, uid: str) -> None:
+        with suppress(CatalogError):
+            own = self.names(uid).own
+            self._archive.index.remove_study(own, PacsNames(self._key.forgotten_uid, uid))
+
+    def _settle(self, landings: Sequence[Landing], known: Collection[str]) -> None:
         name, ledger = self.connection.name, self._archive.index.pacs_studies
         outcomes = [self._outcome(landing.arrival) for landing in landings]
         ledger.settle(name, outcomes)
-        for uid, state in ledger.states(name, [one.names for one in outcomes]).items():
-            if state.status == "forgotten":  # while it was ingested
-                names = self.names(uid)
-                with suppress(CatalogError):
-                    self._archive.index.remove_study(names.own, PacsNames(self._key.forgotten_uid, uid))
+        states = ledger.states(name, [one.names for one in outcomes])
+        gone = self._patients.gone_since(states, known)
+        for uid, state in states.items():
+            if state.status == "forgotten" or uid in gone:
+                self._forget(uid)  # it was, while it was ingested
         for landing, outcome in zip(landings, outcomes, strict=True):
-            self._tally.add(outcome, landing.arrival.came, hides_uids=self._key.phi == "strict")
+            self._tally.add(outcome, landing.arrival.came, hides_uids=self._key.phi != "keep")
 
     def _outcome(self, arrival: Arrival) -> Settled:
         names, listed = self.names(arrival.study_instance_uid), arrival.listed or 0
@@ -289,6 +345,14 @@ class Intake:
             landing.keep()
         else:
             landing.discard()
+
+
+def _answers(client: PacsClient) -> bool:
+    try:
+        client.echo()
+    except PacsError:
+        return False
+    return True
 
 
 def _incomplete(name: str, received: int, listed: int) -> dict[str, str]:

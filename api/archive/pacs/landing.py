@@ -12,16 +12,19 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from uuid import uuid4
 
 from medsiglip.index.storage.deletion import UPLOADS
 
-_ENDING = ".fetching"
+Purpose = Literal["sync", "waiting", "pull", "fetch"]
+"""Why a study is brought in: a sync found it, it waits, somebody asked for it, or for its files alone."""
+FETCHING = ".fetching"
+"""The ending of the file beside the folder of a study on its way."""
 _NEW = ".new"
 _MOST_BYTES = 10_000
 _OLD_SECONDS = 60.0
@@ -31,6 +34,7 @@ _OLD_SECONDS = 60.0
 class Arrival:
     """What is known of a study that was fetched. `listed` is how many instances the PACS has listed, of which
     `received` are on this side by now, and `came` this time; `reported` what the ledger expected before.
+    `purpose` is what it was fetched for.
     """
 
     connection: str
@@ -42,13 +46,14 @@ class Arrival:
     failure: dict[str, str] | None = None
     may_pass: bool = False
     is_complete: bool = False
+    purpose: Purpose = "waiting"
 
 
 class Landing:
     """The folder of one study that this process holds."""
 
     def __init__(self, marker: Path, descriptor: int, arrival: Arrival) -> None:
-        self.folder = marker.with_name(marker.name.removesuffix(_ENDING))
+        self.folder = marker.with_name(marker.name.removesuffix(FETCHING))
         self.arrival = arrival
         self._marker = marker
         self._descriptor: int | None = descriptor
@@ -58,7 +63,7 @@ class Landing:
         """A new folder, marked before it exists."""
         place = home / UPLOADS
         place.mkdir(0o700, parents=True, exist_ok=True)
-        marker = place / f"{uuid4().hex}{_ENDING}"
+        marker = place / f"{uuid4().hex}{FETCHING}"
         new = marker.with_name(f"{marker.name}{_NEW}")  # until it is locked and says something
         descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         landing = cls(marker, descriptor, arrival)
@@ -108,21 +113,46 @@ def left_behind(home: Path, connection: str) -> Iterator[Landing]:
     """The landings of a connection whose processes have ended; they are this process's now. One of which
     nothing is known is given with an empty UID.
     """
-    for marker in sorted((home / UPLOADS).glob(f"*{_ENDING}{_NEW}")):
+    for marker in sorted((home / UPLOADS).glob(f"*{FETCHING}{_NEW}")):
         _tidy(marker)
-    for marker in sorted((home / UPLOADS).glob(f"*{_ENDING}")):
+    for landing in _left(home):
+        if landing.arrival.connection in (connection, ""):
+            landing.arrival = replace(landing.arrival, connection=connection)
+            yield landing
+        else:
+            landing.let_go()
+
+
+def connections_left(home: Path) -> set[str]:
+    """The connections of whose studies something was left behind."""
+    names = set()
+    for landing in _left(home):
+        names.add(landing.arrival.connection)
+        landing.let_go()
+    return names - {""}
+
+
+def discard_left(home: Path, is_theirs: Callable[[str], bool]) -> None:
+    """Delete what processes that have ended left of studies, by the UIDs that their PACS gives them. What a
+    process works on it deletes itself when it sees that the study was forgotten.
+    """
+    for landing in _left(home):
+        if is_theirs(landing.arrival.study_instance_uid):
+            landing.discard()
+        else:
+            landing.let_go()
+
+
+def _left(home: Path) -> Iterator[Landing]:
+    for marker in sorted((home / UPLOADS).glob(f"*{FETCHING}")):
         try:
             descriptor = os.open(marker, os.O_RDWR)
         except FileNotFoundError:
             continue
-        if not _is_free(descriptor) or not marker.exists():
+        if _is_free(descriptor) and marker.exists():
+            yield Landing(marker, descriptor, _read(descriptor) or Arrival("", ""))
+        else:
             os.close(descriptor)
-            continue
-        arrival = _read(descriptor)
-        if arrival is not None and arrival.connection != connection:
-            os.close(descriptor)
-            continue
-        yield Landing(marker, descriptor, arrival or Arrival(connection, ""))
 
 
 def _tidy(new: Path) -> None:

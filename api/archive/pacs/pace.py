@@ -7,12 +7,12 @@ operations happen than the rate allows, and one study.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO
 
 from medsiglip.ingest.errors import PacsError
 
@@ -23,6 +23,7 @@ _SLICE_SECONDS = 0.5
 _LEAST_SECONDS = 0.001
 # What a process may use without asking again: more would be a burst, less would cost a look for each.
 _BURST_SECONDS = 0.02
+_STATE_BYTES = 200
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -91,19 +92,21 @@ class Pace:
             return
         import fcntl
 
-        with self._state.open("a+", encoding="ascii") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            self._read(file)
-            yield
-            file.seek(0)
-            file.truncate()
-            file.write(f"{_boot()} {self._balance!r} {self._at!r}")
-
-    def _read(self, file: IO[str]) -> None:
-        """The bucket as the last process left it; after a start of the machine, or a damage, it is empty."""
-        file.seek(0)
+        file = os.open(self._state, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            boot, balance, at = file.read(200).split(" ")
+            fcntl.flock(file, fcntl.LOCK_EX)
+            self._read(os.pread(file, _STATE_BYTES, 0))
+            yield
+            # Never shorter in between: one that is killed here must not leave its debt unwritten.
+            content = f"{_boot()} {self._balance!r} {self._at!r}"
+            os.pwrite(file, content.ljust(_STATE_BYTES).encode("ascii"), 0)
+        finally:
+            os.close(file)
+
+    def _read(self, content: bytes) -> None:
+        """The bucket as the last process left it; after a start of the machine, or a damage, it is empty."""
+        try:
+            boot, balance, at = content.decode("ascii").split()
             found = float(balance), float(at)
             is_ours = boot == _boot() and found[1] <= self._clock() and found[0] <= found[0]
         except ValueError:

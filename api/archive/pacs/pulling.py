@@ -12,6 +12,7 @@ from medsiglip.api.archive.opened import OnProgress, silent
 from medsiglip.api.archive.pacs.connections import connection_of, open_pacs
 from medsiglip.api.archive.pacs.finding import find
 from medsiglip.api.archive.pacs.intake import Intake
+from medsiglip.api.archive.pacs.landing import Purpose
 from medsiglip.api.archive.pacs.ledger import ask_for, names_of
 from medsiglip.api.archive.pacs.pace import FOLDER, OutsideHoursError, Pace
 from medsiglip.api.archive.pacs.tally import Tally
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
     from medsiglip.index.pacs.study_ledger import LedgerStudy
     from medsiglip.ingest.pacs.client import PacsClient
+    from medsiglip.ingest.pacs.connection import Connection
     from medsiglip.ingest.pacs.records import PacsQuery
 
 _LONGEST_WAIT_SECONDS = 30.0
@@ -81,31 +83,32 @@ def pull_asked(
     name: str,
     own_uids: Sequence[str],
     *,
-    keep_files: bool | None = None,
+    purpose: Purpose = "pull",
     patience: Patience | None = None,
     on_progress: OnProgress = silent,
 ) -> PullReport:
     """Bring in studies that wait, by their UIDs in this home. Those that are here by now are only counted, so
-    that a pull that was interrupted can be called again. `keep_files` is that of the connection where it is
-    None.
+    that a pull that was interrupted can be called again. Those that are `waiting` because their PACS
+    announced them stay there if their patient was forgotten here.
     """
     tally = Tally()
     chosen = connection_of(archive, name)
-    intake = Intake(archive, chosen, tally, keep_files=keep_files, on_progress=on_progress)
+    intake = Intake(archive, chosen, tally, purpose=purpose, on_progress=on_progress)
     wanted = _asked_rows(archive, name, own_uids)
     intake.total = len(wanted)
-    intake.recover()
-    _count_those_here(archive, name, own_uids, tally)
+    recovered = intake.recover()
+    _count_those_here(archive, name, [uid for uid in own_uids if uid not in recovered], tally)
     tried: list[str] = []
 
-    def each(rows: Sequence[LedgerStudy]) -> Iterator[LedgerStudy]:
+    def each(client: PacsClient, rows: Sequence[LedgerStudy]) -> Iterator[LedgerStudy]:
         for row in rows:
             tried.append(row.study_instance_uid)
-            yield row
+            if purpose != "waiting" or not intake.is_away(client, row):
+                yield row
 
     def bring(client: PacsClient, rows: Sequence[LedgerStudy]) -> None:
         try:
-            intake.bring(client, each(rows))
+            intake.bring(client, each(client, rows))
         except PacsError:
             tried.pop()  # the one that the line ended is fetched again
             raise
@@ -174,8 +177,13 @@ def pace_of(archive: OpenedArchive, intake: Intake, check: Callable[[], None] = 
         check()
         intake.check()
 
-    rate = intake.connection.rate
-    return Pace(rate, None if rate is None else _state(archive.home, intake.name), check=checked)
+    return pace_for(archive, intake.connection, checked)
+
+
+def pace_for(archive: OpenedArchive, connection: Connection, check: Callable[[], None]) -> Pace:
+    """`pace_of` for work that brings nothing in."""
+    rate = connection.rate
+    return Pace(rate, None if rate is None else _state(archive.home, connection.name), check=check)
 
 
 def _state(home: Path, name: str) -> Path:

@@ -5,18 +5,23 @@ A home may keep the vectors of a study, its small pictures and where it came fro
 
 from __future__ import annotations
 
+import filecmp
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from medsiglip.api.archive.pacs.landing import FETCHING
 from medsiglip.index.records import SEPARATOR
 from medsiglip.index.storage.deletion import UPLOADS
 
 if TYPE_CHECKING:
     from medsiglip.answers.cases import FilesState
     from medsiglip.api.archive.opened import OpenedArchive
+
+FETCHED = ".fetched"
+"""The ending of the file beside a folder that names the PACS from which the folder was fetched."""
 
 
 def files_state(archive: OpenedArchive, study_instance_uid: str) -> tuple[FilesState, tuple[str, ...]]:
@@ -49,10 +54,45 @@ def drop_folder(archive: OpenedArchive, folder: Path) -> None:
             folder.rmdir()
 
 
+def drop_copies(archive: OpenedArchive, paths: Collection[str], study_instance_uid: str) -> None:
+    """Delete those of `paths`, new files of a study in `received/`, of which the home has another that stays,
+    byte for byte.
+    """
+    records = archive.index.files.of_study(study_instance_uid)
+    others = own_paths(archive, [one.path for one in records if one.path not in paths])
+    stay = {
+        (one.sop_instance_uid, one.pixel_hash): one.path
+        for one in records
+        if one.path in others and not _is_passing(one.path)
+    }
+    copies = set()
+    for one in records:
+        other = stay.get((one.sop_instance_uid, one.pixel_hash))
+        if one.path in paths and other is not None and filecmp.cmp(one.path, other, shallow=False):
+            copies.add(one.path)
+    drop_files(archive, copies)
+
+
+def _is_passing(path: str) -> bool:
+    """Whether the folder of a file is being worked on, or was fetched to be deleted again."""
+    folder = Path(path).parent
+    return any(folder.with_name(folder.name + ending).exists() for ending in (FETCHED, FETCHING))
+
+
+def note_fetched(folder: Path, name: str) -> None:
+    """Note that a folder of `received/` was fetched from a PACS and is to be deleted again some time."""
+    if folder.is_dir() and any(folder.iterdir()):
+        folder.with_name(folder.name + FETCHED).write_text(name, encoding="utf-8")
+
+
 def own_files(archive: OpenedArchive, study_instance_uid: str) -> set[str]:
     """The files of a study that lie in this home's `received/` and in no archive file, and are there."""
+    return own_paths(archive, [record.path for record in archive.index.files.of_study(study_instance_uid)])
+
+
+def own_paths(archive: OpenedArchive, paths: Iterable[str]) -> set[str]:
+    """Those of `paths` that lie in this home's `received/` and in no archive file, and are there."""
     place = f"{archive.home / UPLOADS}/"
-    paths = (record.path for record in archive.index.files.of_study(study_instance_uid))
     return {
         path for path in paths if path.startswith(place) and SEPARATOR not in path and os.path.exists(path)
     }

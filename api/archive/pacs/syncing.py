@@ -99,7 +99,7 @@ class _Sync:
 
         self._on_progress = progress
         self._intake = Intake(
-            archive, connection_of(archive, name), self._tally, only_missing=True, on_progress=progress
+            archive, connection_of(archive, name), self._tally, purpose="sync", on_progress=progress
         )
 
     def run(self) -> SyncReport:
@@ -190,19 +190,18 @@ class _Lease:
         self._holder = f"{self._host}:{token_hex(8)}"
         self._renewed = time.monotonic()
 
-    def take(self, *, is_alone: bool) -> None:
-        """With `is_alone`, no other sync of the connection is at work on this machine."""
-        if not self._leases.take(self._name, self._holder, f"{self._host}:" if is_alone else None):
-            raise PacsError(
-                "pacs-busy",
-                f"Another sync of the PACS {self._name} is at work: wait until it has ended.",
-                may_pass=True,
-            )
+    def begin(self) -> None:
+        """No other sync of the connection is at work on this machine."""
+        self._take(f"{self._host}:")
 
     def renew(self) -> None:
         if time.monotonic() - self._renewed >= _RENEW_SECONDS:
-            self.take(is_alone=False)
+            self._take()
             self._renewed = time.monotonic()
+
+    def _take(self, ended: str | None = None) -> None:
+        if not self._leases.take(self._name, self._holder, ended):
+            raise _busy(self._name)
 
     def store(self, progress: dict[str, Any]) -> None:
         self._leases.set_progress(self._name, self._holder, progress)
@@ -211,10 +210,15 @@ class _Lease:
         self._leases.give_back(self._name, self._holder)
 
 
+def _busy(name: str) -> PacsError:
+    message = f"Another sync of the PACS {name} is at work: wait until it has ended."
+    return PacsError("pacs-busy", message, may_pass=True)
+
+
 @contextmanager
 def _leased(archive: OpenedArchive, name: str) -> Iterator[_Lease]:
-    """Sync a connection alone. A lock says whether a former holder on this machine has ended, so that nobody
-    waits for the lease of one that was killed.
+    """Sync a connection alone. A lock says whether a former holder on this machine has ended: nobody waits
+    for the lease of one that was killed, nor takes that of one which says nothing for long.
     """
     import fcntl
 
@@ -224,11 +228,10 @@ def _leased(archive: OpenedArchive, name: str) -> Iterator[_Lease]:
     with place.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            is_alone = True
-        except OSError:
-            is_alone = False
+        except BlockingIOError:
+            raise _busy(name) from None
         lease = _Lease(archive, name)
-        lease.take(is_alone=is_alone)
+        lease.begin()
         try:
             yield lease
         finally:

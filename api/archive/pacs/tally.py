@@ -42,10 +42,9 @@ class Tally:
     def add(self, outcome: Settled, came: int, *, hides_uids: bool) -> None:
         """Count a study, of which so many instances came; a home that `hides_uids` names it by its own."""
         uid = outcome.names.own if hides_uids else outcome.names.asked
-        self.asked += 1
+        former = (self._incomplete.pop(uid, None), self._failed.pop(uid, None))
+        self.asked += former == (None, None)  # one that is tried again is counted once
         self.instances += came
-        self._incomplete.pop(uid, None)
-        self._failed.pop(uid, None)
         if outcome.status == "here":
             self.here += 1
         elif outcome.status == "incomplete" and len(self._incomplete) < MOST_NAMED:

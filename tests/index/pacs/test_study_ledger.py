@@ -104,11 +104,11 @@ def test_what_came_in_part_or_failed_is_tried_again_ever_later(
     assert sorted(due(ledger)) == ["1.2.1", "1.2.2", "1.2.3"]
 
 
-def _let_time_pass(url: str) -> None:
+def _let_time_pass(url: str, days: float = 1) -> None:
     """Make every study due that is not given up."""
     engine = create_engine(url)
     with engine.begin() as sql:
-        before = datetime.now(UTC) - timedelta(days=1)
+        before = datetime.now(UTC) - timedelta(days=days)
         sql.execute(update(pacs_studies).values(not_before=before))
     engine.dispose()
 
@@ -121,6 +121,42 @@ def test_an_attempt_that_the_line_ended_does_not_count(ledger: StudyLedger) -> N
     [again] = ledger.due(PACS)
     assert again.attempts == 0
     assert not ledger.begin(PACS, "1.2.999")
+
+
+def test_a_study_whose_last_attempt_was_ended_with_its_process_has_failed(
+    ledger: StudyLedger, catalogue: Catalogue, home: Path
+) -> None:
+    ledger.discover(PACS, [(named(1), 3), (named(2), 3)])
+    for _ in range(MOST_ATTEMPTS):
+        _let_time_pass(catalogue.url_in(home))
+        assert due(ledger) == ["1.2.1", "1.2.2"]
+        assert ledger.begin(PACS, "1.2.1")
+        ledger.resume(PACS, ["1.2.1"])
+    failed = ledger.find(PACS, named(1))
+    assert failed is not None
+    assert failed.failure is not None
+    assert (failed.status, failed.failure["code"]) == ("failed", "pacs-interrupted")
+    assert (due(ledger), ledger.retry(PACS)) == (["1.2.2"], 1)
+    assert sorted(due(ledger)) == ["1.2.1", "1.2.2"]
+
+
+def test_what_one_process_has_brought_another_does_not_take_back(ledger: StudyLedger) -> None:
+    ledger.discover(PACS, [(named(1), 3)])
+    fetched(ledger, 1)
+    ledger.settle(PACS, [Settled(named(1), "failed", 3, 0, reported=3, may_pass=True)])
+    ledger.settle(PACS, [Settled(named(1), "incomplete", 3, 2, reported=3, may_pass=True)])
+    here = ledger.find(PACS, named(1))
+    assert here is not None
+    assert (here.status, here.failure) == ("here", None)
+
+
+def test_a_clock_that_was_set_back_lets_nothing_wait_for_years(
+    ledger: StudyLedger, catalogue: Catalogue, home: Path
+) -> None:
+    ledger.discover(PACS, [(named(1), 3)])
+    for days, expected in ((0.2, []), (4000, ["1.2.1"])):
+        _let_time_pass(catalogue.url_in(home), -days)
+        assert due(ledger) == expected
 
 
 def test_forgotten_studies_stay_away_until_somebody_asks_for_them(
@@ -143,9 +179,29 @@ def test_forgotten_studies_stay_away_until_somebody_asks_for_them(
     assert ledger.discover(PACS, [(here, 4), (named(2), 9)]) == 0
     ledger.settle(PACS, [Settled(here, "here", 3, 3)])  # one that was being fetched meanwhile
     assert due(ledger) == []
-    ledger.ask(PACS, [named(2)])
-    assert due(ledger) == ["1.2.2"]
+    assert not ledger.announced(PACS, named(2))  # by the PACS: nobody asks for it
+    assert ledger.announced(PACS, theirs)
+    assert due(ledger) == []  # before somebody has looked whose it is
+    assert ledger.is_away(PACS, theirs)
+    assert not ledger.announced(PACS, theirs)
+    assert len(ledger.page(PACS, status="forgotten")) == 4
+    ledger.ask(PACS, [named(2), named(3)])
+    assert sorted(due(ledger)) == ["1.2.2", "1.2.3"]
     assert len(ledger.page(PACS, status="forgotten")) == 2
+
+
+def test_an_announced_study_waits_for_its_job_or_for_a_sync(ledger: StudyLedger) -> None:
+    for _ in range(2):
+        assert ledger.announced(PACS, named(1))
+        assert (due(ledger), ledger.waiting(PACS)) == ([], 1)
+    assert not ledger.is_away(PACS, replace(named(1), persons=("2.25.98",)))
+    assert ledger.begin(PACS, "1.2.1")
+    ledger.settle(PACS, [Settled(named(1), "here", 3, 3)])
+    assert ledger.announced(PACS, named(1))
+    assert due(ledger) == ["1.2.1"]  # known here: it has grown, or was changed
+    assert ledger.announced(PACS, named(2))
+    assert ledger.discover(PACS, [(named(2), 4)]) == 1
+    assert sorted(due(ledger)) == ["1.2.1", "1.2.2"]
 
 
 def test_without_names_a_forgotten_study_leaves_nothing(ledger: StudyLedger, index: CaseIndex) -> None:

@@ -11,14 +11,17 @@ import pytest
 from medsiglip.api.archive.archive import Archive
 from medsiglip.api.archive.opened import OpenedArchive
 from medsiglip.api.archive.pacs.fetching import order_release, release_fetched
+from medsiglip.api.archive.pacs.intake import Intake
+from medsiglip.api.archive.pacs.pace import Pace
 from medsiglip.api.archive.pictures.previews import preview
 from medsiglip.api.errors import ServiceError
 from medsiglip.ingest.errors import PacsError
 from medsiglip.ingest.pacs import opening
+from medsiglip.ingest.pacs.records import PacsInstance
 from medsiglip.phantoms.catalogue import make_studies
 from medsiglip.phantoms.dicom import write_study
 from tests.api.archive.pacs.quick_program import quick_encoder
-from tests.api.archive.pacs.scripted_pacs import AWAY, ScriptedPacs
+from tests.api.archive.pacs.scripted_pacs import AWAY, REFUSED, ScriptedClient, ScriptedPacs
 from tests.api.archive.pacs.small_studies import SmallStudy
 
 URL = "http://127.0.0.1:9/dicom-web"
@@ -144,6 +147,59 @@ def test_of_files_elsewhere_and_of_uids_used_twice_nothing_is_deleted(
     assert archive.study(other.uid).files == "here"
 
 
+def test_only_what_was_fetched_is_deleted_again(archive: Archive, pacs: ScriptedPacs) -> None:
+    study = SmallStudy(1, instances=2)
+    pacs.add(study)
+    archive.add_pacs("main", url=URL)  # which keeps files
+    archive.pacs_pull("main", [study.uid])
+    kept, lost = lying(archive)
+    lost.unlink()
+    assert archive.pacs_fetch(study.uid).files == "here"
+    [marker] = (archive.home / "received").glob("*.fetched")
+    os.utime(marker, (1, 1))
+    assert release_fetched(archive, 3600.0).files == 2
+    assert lying(archive) == [kept]
+
+
+def test_one_study_that_cannot_be_asked_for_stops_no_release(
+    archive: Archive, pacs: ScriptedPacs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studies = [SmallStudy(number) for number in range(3)]
+    archive.add_pacs("main", url=URL, rate=1000)
+    for study in studies:
+        pacs.add(study)
+    archive.pacs_pull("main", [study.uid for study in studies])
+    listed = ScriptedClient.instances
+
+    def refusing(client: ScriptedClient, uid: str) -> list[PacsInstance]:
+        if uid == studies[1].uid:
+            raise REFUSED
+        return listed(client, uid)
+
+    spent: list[float] = []
+    monkeypatch.setattr(ScriptedClient, "instances", refusing)
+    monkeypatch.setattr(Pace, "__call__", lambda _pace, operations: spent.append(operations))
+    released = archive.pacs_release("main")
+    assert (released.studies, released.files, released.kept) == (2, 2, 1)
+    assert sum(spent) == 2, "it keeps to the rate of the connection"
+
+
+def test_a_fetch_by_the_receiver_says_that_the_files_are_on_their_way(
+    archive: Archive, pacs: ScriptedPacs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = SmallStudy(1)
+    pacs.add(study)
+    archive.pacs_pull("main", [study.uid])
+    where = {"host": "127.0.0.1", "port": 9, "ae_title": "PACS"}
+    archive.add_pacs("main", **where, retrieve="move", move_destination="HERE")
+    pacs.gone = {study.sop(1)}  # from this side
+    monkeypatch.setattr(ScriptedClient, "retrieves_elsewhere", True, raising=False)
+    monkeypatch.setattr(Intake, "_received", lambda _intake, missing: set(missing))
+    with pytest.raises(PacsError) as caught:
+        archive.pacs_fetch(study.uid)
+    assert (caught.value.code, caught.value.may_pass) == ("pacs-on-the-way", True)
+
+
 def test_changed_pictures_are_said(archive: Archive, pacs: ScriptedPacs) -> None:
     study = SmallStudy(1)
     pacs.add(study)
@@ -156,7 +212,10 @@ def test_changed_pictures_are_said(archive: Archive, pacs: ScriptedPacs) -> None
     assert len(archive.study(study.uid).images) == 2, "both are kept"
 
 
-def test_a_series_that_grows_is_fetched_whole_and_rendered_anew(tmp_path: Path, pacs: ScriptedPacs) -> None:
+@pytest.mark.parametrize("gone", ["dropped", "released"])
+def test_a_series_that_grows_is_fetched_whole_and_rendered_anew(
+    tmp_path: Path, pacs: ScriptedPacs, gone: str
+) -> None:
     [made] = make_studies(1, 5, ["chest-ct"])
     write_study(made, tmp_path / "all")
     files = sorted((tmp_path / "all").rglob("*.dcm"))
@@ -171,11 +230,13 @@ def test_a_series_that_grows_is_fetched_whole_and_rendered_anew(tmp_path: Path, 
     for path in files[: len(files) // 2]:
         put(path)
     with Archive(tmp_path / "home", workers=1) as archive, Archive(tmp_path / "whole", workers=1) as whole:
-        archive.add_pacs("main", url=URL, keep_files=False)
+        archive.add_pacs("main", url=URL, keep_files=gone != "dropped")
         archive.pacs_pull("main", [made.study_instance_uid])
+        if gone == "released":
+            assert archive.pacs_release("main").studies == 1
         for path in files[len(files) // 2 :]:
             put(path)
-        archive.pacs_pull("main", [made.study_instance_uid])
+        assert archive.pacs_sync("main").here == 1
         whole.ingest([tmp_path / "all"])
         uid = made.study_instance_uid
         found, expected = archive.study(uid), whole.study(uid)
@@ -185,7 +246,7 @@ def test_a_series_that_grows_is_fetched_whole_and_rendered_anew(tmp_path: Path, 
         assert kept == [
             (one.sop_instance_uid, one.rendering, one.rendering_params) for one in expected.images
         ]
-        assert found.files == "fetchable"
+        assert found.files == ("fetchable" if gone == "dropped" else "here")
         middle = found.images[len(found.images) // 2]
         assert archive.index.thumbnails.one(middle.image_id).thumbnail is not None
 

@@ -75,6 +75,16 @@ def test_processes_of_one_home_share_it(tmp_path: Path) -> None:
     assert clock.now - before == pytest.approx(20 / 4.0, abs=0.3)
 
 
+def test_the_state_is_never_shorter_than_it_was(tmp_path: Path) -> None:
+    clock, state = Clock(), tmp_path / "6d.pace"
+    spend = Pace(4.0, state, clock=clock, sleep=clock.sleep)
+    sizes = set()
+    for operations in (1, 20, 1, 3):
+        spend(operations)
+        sizes.add(state.stat().st_size)
+    assert len(sizes) == 1
+
+
 @pytest.mark.parametrize(
     "content", ["", "nonsense", "boot 1 2 3", "- nan 0.0", "- 1e999 99999999999.0", "- 5 5"]
 )

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from medsiglip.api.archive.archive import Archive
-from medsiglip.api.archive.pacs.pulling import AT_ONCE, Patience
+from medsiglip.api.archive.pacs.ledger import announced, ask_for
+from medsiglip.api.archive.pacs.pulling import AT_ONCE, Patience, pull_asked
+from medsiglip.api.archive.pacs.recovering import order_recovery
+from medsiglip.api.archive.pacs.syncing import SyncOptions
 from medsiglip.api.errors import ServiceError
+from medsiglip.api.jobs.worker import Worker
 from medsiglip.index.errors import CatalogError
 from medsiglip.ingest.errors import PacsError
 from medsiglip.ingest.pacs.records import PacsQuery
@@ -122,6 +127,30 @@ def test_a_line_that_breaks_costs_the_study_that_came_over_it(archive: Archive, 
     assert archive.pacs_connections().connections[0].state == "ok"
 
 
+def test_a_study_that_is_refused_or_breaks_the_line_blocks_no_sync(
+    archive: Archive, pacs: ScriptedPacs
+) -> None:
+    forbidden, breaking = SmallStudy(1, date=LATE), SmallStudy(2, date=LATE)
+    refused = PacsError("pacs-refused", "The PACS main answered with HTTP 403.")
+    pacs.problems = {forbidden.uid: [refused] * 9, breaking.uid: [AWAY] * 99}
+    patient = SyncOptions(patience=Patience(1, lambda _seconds: None))
+    for number in range(10, 16):
+        for study in (forbidden, breaking, SmallStudy(number, date=LATE)):
+            pacs.add(study)
+        with suppress(PacsError):
+            archive.pacs_sync("main", patient)
+    assert len(held(archive)) == 6
+    assert states(archive)[forbidden.uid] == "waiting"
+    assert states(archive)[breaking.uid] == "failed", "and is not tried for ever"
+    every = [SmallStudy(number) for number in range(20, 30)]
+    for study in every:
+        pacs.add(study)
+        pacs.problems[study.uid] = [refused]
+    with pytest.raises(PacsError, match="403"):  # that is the connection
+        archive.pacs_pull("main", [study.uid for study in every])
+    assert len(pacs.asked) < 60
+
+
 def test_a_study_that_always_takes_too_long_waits_and_blocks_no_other(
     archive: Archive, pacs: ScriptedPacs
 ) -> None:
@@ -156,6 +185,36 @@ def test_a_run_that_is_ended_leaves_whole_studies_to_the_next(
         assert next_one.verify().ok
 
 
+def test_what_an_ended_run_has_fetched_comes_in_by_itself(archive: Archive, pacs: ScriptedPacs) -> None:
+    first, second = SmallStudy(1, 2), SmallStudy(2)
+    for study in (first, second):
+        pacs.add(study)
+    pacs.problems[second.uid] = [KeyboardInterrupt()]
+    with pytest.raises(KeyboardInterrupt):
+        archive.pacs_pull("main", [first.uid, second.uid])
+    assert (held(archive), pacs.opened) == (set(), 1)
+    Worker(archive, poll_seconds=0.05).run(once=True)
+    assert (held(archive), pacs.opened) == (set(first.sops()), 1)
+    assert states(archive) == {first.uid: "here", second.uid: "waiting"}
+    assert order_recovery(archive) == []
+
+
+def test_what_an_ended_run_has_fetched_is_counted_once(archive: Archive, pacs: ScriptedPacs) -> None:
+    first, second = SmallStudy(1, 2), SmallStudy(2)
+    for study in (first, second):
+        pacs.add(study)
+    kept = ask_for(archive, "main", [first.uid, second.uid])
+    pacs.problems[second.uid] = [KeyboardInterrupt()]
+    with pytest.raises(KeyboardInterrupt):
+        pull_asked(archive, "main", kept)
+    waiting = archive.index.pacs_studies.due("main")
+    assert [(one.study_instance_uid, one.attempts) for one in waiting] == [(second.uid, 0)]
+    report = pull_asked(archive, "main", kept)
+    assert (report.asked, report.here, report.instances) == (2, 2, 3)
+    again = pull_asked(archive, "main", kept)
+    assert (again.asked, again.here, again.instances) == (2, 2, 3)
+
+
 def test_a_pull_of_what_is_here_changes_nothing(archive: Archive, pacs: ScriptedPacs) -> None:
     study = SmallStudy(1, 3)
     pacs.add(study)
@@ -165,6 +224,8 @@ def test_a_pull_of_what_is_here_changes_nothing(archive: Archive, pacs: Scripted
     assert again.ingest is not None
     assert (again.ingest["files_embedded"], again.ingest["files_unchanged"]) == (0, 3)
     assert held(archive) == set(study.sops())
+    assert len(list((archive.home / "received").rglob("*.dcm"))) == 3
+    assert nothing_lies_about(archive)
     assert archive.verify().ok
 
 
@@ -212,6 +273,28 @@ def test_no_sync_brings_a_patient_back_who_was_forgotten(archive: Archive, pacs:
     assert held(archive) == {*other.sops(), *of_other.sops()}
     archive.pacs_pull("main", [new.uid])
     assert held(archive) == {*other.sops(), *of_other.sops(), *new.sops()}
+
+
+def test_what_a_pacs_announces_brings_nobody_back_who_was_forgotten(
+    archive: Archive, pacs: ScriptedPacs
+) -> None:
+    first, other = SmallStudy(1, date=LATE, patient="A"), SmallStudy(2, date=LATE, patient="B")
+    for study in (first, other):
+        pacs.add(study)
+    archive.pacs_sync("main")
+    [line] = [one for one in archive.studies().studies if one.study_instance_uid == first.uid]
+    archive.forget(patient=line.patient_key)
+    archive.forget(study=other.uid)
+    new, stranger = SmallStudy(3, date=LATE, patient="A"), SmallStudy(4, date=LATE, patient="C")
+    for study in (new, stranger):
+        pacs.add(study)
+    told = [one for study in (first, other, new, stranger) for one in announced(archive, "main", study.uid)]
+    assert told == [new.uid, stranger.uid]
+    assert pull_asked(archive, "main", told, purpose="waiting").here == 1
+    assert archive.pacs_sync("main").here == 0
+    assert held(archive) == set(stranger.sops())
+    assert set(states(archive)) == {stranger.uid}
+    assert new.uid.encode() not in (archive.home / "catalog.db").read_bytes()
 
 
 def test_a_question_names_the_studies_to_pull(archive: Archive, pacs: ScriptedPacs) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+import sqlite3
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -132,15 +133,22 @@ def test_outside_its_hours_a_sync_asks_nothing(
     assert archive.pacs_pull("main", [SmallStudy(0).uid]).here == 1
 
 
+def let_leases_pass(archive: Archive) -> None:
+    with sqlite3.connect(archive.home / "catalog.db") as connection:
+        connection.execute("UPDATE pacs_connections SET lease_until = '2001-01-01 00:00:00.000000'")
+    connection.close()
+
+
 def test_one_sync_of_a_pacs_works_at_a_time(archive: Archive, pacs: ScriptedPacs) -> None:
     pacs.add(SmallStudy(1, date=LATE))
     found: list[str] = []
 
     def another(_uid: str) -> None:
+        assert archive.pacs_connections().connections[0].syncing
+        let_leases_pass(archive)  # nothing was said for long
         with Archive(archive.home) as other, pytest.raises(PacsError) as caught:
             other.pacs_sync("main")
         found.append(caught.value.code)
-        assert archive.pacs_connections().connections[0].syncing
 
     pacs.before = another
     assert archive.pacs_sync("main").here == 1
