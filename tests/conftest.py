@@ -6,8 +6,9 @@ import os
 import signal
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 from hypothesis import settings
@@ -27,9 +28,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark for campaigns what is `long`; of a test with `every=n`, all cases but each n-th."""
+    """Mark for campaigns what is `long`; of a test with `every=n`, all cases but each n-th; of one on both
+    databases, one of them by turns.
+    """
     cases: Counter[object] = Counter()
+    known = {item.nodeid for item in items}
     for item in items:
+        if _is_of_the_other_database(item.nodeid, known):
+            item.add_marker(pytest.mark.long)
+            item.add_marker(pytest.mark.campaign)
+            continue
         mark = item.get_closest_marker("long")
         if mark is None:
             continue
@@ -38,6 +46,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if every is None or cases[function] % every:
             item.add_marker(pytest.mark.campaign)
         cases[function] += 1
+
+
+def _is_of_the_other_database(name: str, known: Collection[str]) -> bool:
+    """Whether a case runs on two databases, and `make test` has it on the other one."""
+    for here, there, turn in (("sqlite", "postgresql", 0), ("postgresql", "sqlite", 1)):
+        test, _, parameters = name.partition("[")
+        if here in parameters and f"{test}[{parameters.replace(here, there)}" in known:
+            return crc32(name.replace("postgresql", "sqlite").encode()) % 2 == turn
+    return False
 
 
 @pytest.fixture(scope="session")

@@ -187,6 +187,7 @@ def test_few_frames_are_fetched_ahead_and_at_most_four_at_once(reader: Watched, 
     reader.assert_clean()
 
 
+@pytest.mark.long
 def test_what_may_bear_a_name_is_shown_to_administrators_alone(
     browser: Browser, service: LiveService, filled: Filled
 ) -> None:

@@ -203,6 +203,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveService]:
         yield started
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("view", ["grid", "table"])
 def test_a_long_list_holds_few_tiles_and_never_stalls(browser: Browser, many: LiveService, view: str) -> None:
     with watched(browser, many.url, many.keys["read"]) as one:

@@ -84,7 +84,7 @@ def told(text: str) -> list[str]:
     return [secret for secret in SECRETS if secret.lower() in text.lower()]
 
 
-@pytest.mark.long(every=2)
+@pytest.mark.long
 @pytest.mark.parametrize("generator", ["evidence-only", "near"])
 def test_another_patients_words_leave_in_no_export_and_are_found_in_no_report(
     service: Service, generator: str, caplog: pytest.LogCaptureFixture

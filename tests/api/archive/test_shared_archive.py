@@ -47,6 +47,7 @@ def rounded(answer: Any) -> Any:
     return pytest.approx(answer, abs=1e-4) if isinstance(answer, float) else answer
 
 
+@pytest.mark.long
 def test_threads_get_the_answers_that_one_caller_gets(
     home: Home, pictures: list[Path], tmp_path: Path
 ) -> None:

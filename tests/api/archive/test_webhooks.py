@@ -238,7 +238,7 @@ def test_without_an_address_nothing_is_told(tmp_path: Path, radiographs: list[Pa
         assert archive.index.jobs.listed() == []
 
 
-@pytest.mark.parametrize("content", [None, b"", b" \n"])
+@pytest.mark.parametrize("content", [None, b"", b" \n", b"x" * 4097])
 def test_a_message_without_a_secret_is_not_sent(
     archive: Archive, listener: Listener, secret: Path, content: bytes | None
 ) -> None:

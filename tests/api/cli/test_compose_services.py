@@ -154,6 +154,7 @@ def test_server_and_worker_share_a_home_and_a_database(project: Project) -> None
         assert KEY not in project.log(name)
 
 
+@pytest.mark.long
 def test_a_wrong_password_is_a_sentence(project: Project) -> None:
     project.places["database_password"].write_text("another word\n")
     assert project.start("api").wait(60) == 1

@@ -73,6 +73,7 @@ def test_a_receiver_takes_hands_over_is_seen_and_goes_on_after_a_kill(tmp_path: 
         assert actors == {"aet:PACS", "aet:CT1"}
 
 
+@pytest.mark.long
 def test_the_server_runs_a_receiver_beside_it(tmp_path: Path) -> None:
     files, home, port = write_files(tmp_path / "files", 1, "skin")[:1], tmp_path / "home", free_port()
     settings = {"MEDSIGLIP_RECEIVE_PORT": str(port), "MEDSIGLIP_RECEIVE_QUIET_SECONDS": "0.2"}
@@ -125,6 +126,7 @@ def test_a_port_in_use_is_said(tmp_path: Path) -> None:
     assert (ran.code, str(port) in ran.err) == (1, True)
 
 
+@pytest.mark.long
 def test_while_the_database_is_away_instances_are_taken_and_handed_over_when_it_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

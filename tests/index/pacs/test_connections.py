@@ -49,6 +49,15 @@ def test_a_connection_is_added_changed_and_removed(store: PacsConnectionStore) -
     assert store.put("second", OPTIONS).failure is None
 
 
+def test_how_far_a_sync_came_is_of_one_address(store: PacsConnectionStore, index: CaseIndex) -> None:
+    for options, kept in (({"rate": 2.0}, {"change": 7}), ({"url": "https://other.example/"}, {})):
+        store.put("main", OPTIONS)
+        assert index.sync_leases.take("main", "me", None)
+        index.sync_leases.set_progress("main", "me", {"change": 7})
+        store.put("main", {**OPTIONS, **options})
+        assert index.sync_leases.progress("main") == kept
+
+
 def test_how_a_pacs_did_last_is_kept(store: PacsConnectionStore, index: CaseIndex) -> None:
     store.put("main", OPTIONS)
     store.note_failure("main", "pacs-timeout", "The PACS main is late.")

@@ -53,6 +53,7 @@ def syntax_of(file: Path) -> str | None:
         return None
 
 
+@pytest.mark.long
 def test_all_that_it_holds_comes_byte_for_byte(
     client: DicomwebClient, guarded_orthanc: Orthanc, held: list[Path], tmp_path: Path
 ) -> None:

@@ -19,6 +19,8 @@ from medsiglip.errors import ModelError
 from medsiglip.figures.calibration_error import calibration_error, equal_mass_bins
 from tests.repository import ROOT
 
+pytestmark = pytest.mark.long
+
 RESULTS = ROOT / "benchmarks" / "results" / "calibration-coverage.csv"
 GOAL = 0.93
 REPLICATES = 200
@@ -89,7 +91,6 @@ def simulated(setting: Setting, replicates: int) -> Coverage:
     return Coverage(target, *np.mean(found, axis=0).tolist())
 
 
-@pytest.mark.long(every=3)
 @pytest.mark.parametrize(
     "setting",
     [

@@ -11,6 +11,8 @@ from sklearn.metrics import average_precision_score
 from medsiglip.figures.chance import random_ranking
 from medsiglip.figures.retrieval import evaluate_retrieval
 
+pytestmark = pytest.mark.long
+
 KS = (1, 3, 10)
 
 

@@ -30,6 +30,8 @@ from tests.medsiglip.figures.coverage_simulation import (
 )
 from tests.repository import ROOT
 
+pytestmark = pytest.mark.long
+
 RESULTS = ROOT / "benchmarks" / "results" / "interval-coverage.csv"
 GOAL, GOAL_OF_FEW = 0.93, 0.9
 """The second is for retrieval where fewer than 10 patients carry the label, of which a warning tells: nothing
@@ -51,7 +53,6 @@ def allowed(replicates: int, goal: float = GOAL) -> float:
     return float(binom.ppf(1e-4, replicates, goal)) / replicates
 
 
-@pytest.mark.long(every=3)
 @pytest.mark.parametrize(
     "setting",
     [
@@ -81,7 +82,6 @@ def test_quick_intervals_cover(setting: Setting) -> None:
         assert one.narrowest > 0, one
 
 
-@pytest.mark.long(every=3)
 @pytest.mark.parametrize(
     "setting", [Setting(30, 5, 0.8, 0), Setting(30, 15, 0.95, 1), Setting(40, 10, 0.9, 0)], ids=str
 )
@@ -91,7 +91,6 @@ def test_intervals_of_retrieval_cover(setting: Setting) -> None:
         assert one.narrowest > 0, one
 
 
-@pytest.mark.long
 def test_intervals_are_no_wider_than_they_need_be() -> None:
     for setting in (Setting(60, 30, 0.8, 0), Setting(60, 15, 0.9, 4)):
         for one in scores_coverage(setting, 300):

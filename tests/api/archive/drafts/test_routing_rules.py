@@ -118,6 +118,7 @@ def check(archive: Archive, phantoms: tuple[WrittenStudy, ...]) -> None:
     assert archive.run_routes()["sent"] == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("count", [24, pytest.param(200, marks=pytest.mark.campaign)])
 def test_exactly_the_expected_studies_are_sent_once_each(
     tmp_path: Path, count: int, monkeypatch: pytest.MonkeyPatch

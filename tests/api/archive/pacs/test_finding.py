@@ -11,6 +11,7 @@ import pytest
 
 from medsiglip.answers.pacs import FoundStudies, FoundStudy
 from medsiglip.api.archive.archive import Archive
+from medsiglip.api.archive.pacs import finding
 from medsiglip.api.archive.pacs.finding import FIELDS, query_of, where_of
 from medsiglip.api.errors import ServiceError
 from medsiglip.ingest.errors import PacsError
@@ -132,6 +133,19 @@ def test_what_this_side_does_not_do_says_nothing_of_the_pacs(archive: Archive, p
     with pytest.raises(PacsError):
         archive.pacs_echo("main")
     assert archive.pacs_connection("main").state == "ok"
+
+
+def test_a_question_is_not_asked_for_ever(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(_connection: Any, spend: Any) -> StubPacs:
+        spend(1)
+        return StubPacs([PERSON])
+
+    monkeypatch.setattr(opening, "open_client", slow)
+    assert found(archive).series == 2
+    monkeypatch.setattr(finding, "LONGEST_SECONDS", -1.0)
+    with pytest.raises(PacsError) as late:
+        found(archive)
+    assert late.value.code == "pacs-timeout"
 
 
 def test_a_home_without_a_key_yet_asks_without_making_one(pacs: StubPacs, tmp_path: Path) -> None:

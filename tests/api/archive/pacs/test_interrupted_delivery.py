@@ -43,6 +43,7 @@ def let_leases_end(archive: Archive) -> None:
         connection.execute(text("UPDATE jobs SET lease_until = created_at, not_before = created_at"))
 
 
+@pytest.mark.long
 @needs_orthanc
 def test_a_worker_that_is_killed_while_it_sends_leaves_one_document_and_no_name(
     archive: Archive, own_home: Home, tmp_path: Path, start: Start

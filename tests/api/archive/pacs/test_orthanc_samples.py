@@ -5,11 +5,14 @@ told, and a button of Orthanc Explorer leads to similar cases.
 from __future__ import annotations
 
 import http.server
+import importlib.util
 import shutil
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import pydicom
 import pytest
@@ -21,6 +24,7 @@ from medsiglip.api.jobs.worker import Worker
 from medsiglip.api.settings import Settings
 from tests.api.archive.pacs.orthanc import PLUGIN, Orthanc, Setup, needs_orthanc
 from tests.api.conftest import Phantoms
+from tests.ingest.pacs.scripted_service import service as scripted
 from tests.repository import ROOT
 from tests.waiting import eventually
 from tests.web.browsing import chromium
@@ -127,12 +131,32 @@ def test_orthanc_tells_of_stable_studies_by_lua_and_each_comes_in_once(
     assert "Lua error" not in (tmp_path / "orthanc" / "orthanc.log").read_text()
 
 
+@pytest.mark.usefixtures("environment")
+def test_the_key_goes_to_the_archive_alone(ear: Ear, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    names = ("RegisterOnChangeCallback", "ExtendOrthancExplorer")
+    orthanc = SimpleNamespace(LogWarning=said.append, **dict.fromkeys(names, lambda _given: None))
+    monkeypatch.setitem(sys.modules, "orthanc", orthanc)
+    monkeypatch.setenv("http_proxy", ear.url)
+    with scripted(lambda request: request.give(302, Location=f"{ear.url}/else")) as url:
+        monkeypatch.setenv("MEDSIGLIP_ADDRESS", url)
+        spec = importlib.util.spec_from_file_location("orthanc_sample", SAMPLES / "orthanc_plugin.py")
+        assert spec is not None
+        assert spec.loader is not None
+        sample = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sample)
+        sample.tell("1.2.3")
+    assert ear.told == []
+    assert len(said) == 1
+
+
 def worked_off(archive: Archive) -> bool:
     """Whether all jobs have ended, after those that are due were done: an announced one waits for a while."""
     Worker(archive).run(once=True)
     return all(job.is_final for job in archive.index.jobs.listed())
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("environment")
 @pytest.mark.skipif(not PYTHON_PLUGIN.exists(), reason="Orthanc's Python plugin is not installed")
 def test_orthanc_tells_of_stable_studies_and_shows_a_button_by_python(

@@ -141,6 +141,7 @@ def measured(name: str, most: int | None, folder: Path) -> list[tuple[str, float
     return compare(home, name, classes, folder / "export")
 
 
+@pytest.mark.long
 def test_a_probe_on_real_pictures_is_scikit_learns(tmp_path: Path) -> None:
     assert len(measured("brain_mri_tumor", 60, tmp_path)) == 1
 

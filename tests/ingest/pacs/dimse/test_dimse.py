@@ -150,6 +150,7 @@ def bytes_of(dataset: Dataset, tag: int) -> bytes:
     return (content if isinstance(content, bytes) else str(content).encode()).rstrip(b" \0")
 
 
+@pytest.mark.long
 def test_every_instance_arrives_as_it_is_stored(
     client: DimseClient, orthanc: Orthanc, tmp_path: Path, chosen: list[Path]
 ) -> None:
@@ -295,6 +296,7 @@ def test_who_is_not_known_there_is_refused(orthanc: Orthanc) -> None:
             assert not caught.value.may_pass
 
 
+@pytest.mark.long
 def test_an_archive_that_was_restarted_is_asked_again(
     tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:

@@ -39,6 +39,7 @@ def everything(http: httpx.Client) -> list[tuple[str, bytes]]:
     return said
 
 
+@pytest.mark.long
 def test_no_planted_word_is_in_any_answer(served: Served) -> None:
     with served.http() as http:
         said = everything(http)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Self
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pydicom
 import pytest
@@ -19,40 +17,9 @@ from medsiglip.api.jobs.worker import Worker
 from medsiglip.api.settings import Settings
 from medsiglip.ingest.pacs import opening
 from medsiglip.ingest.pacs.connection import Connection
-from medsiglip.ingest.pacs.records import PacsInstance, PacsQuery, PacsStudy, StoreOutcome
+from medsiglip.ingest.pacs.records import PacsStudy
+from tests.api.archive.pacs.memory_pacs import MemoryPacs
 from tests.api.conftest import Home
-
-
-@dataclass
-class MemoryPacs:
-    """A PACS of one study, which keeps what it is sent."""
-
-    study: PacsStudy
-    stored: list[pydicom.Dataset] = field(default_factory=list)
-
-    def studies(self, query: PacsQuery) -> Iterator[PacsStudy]:
-        if query.study_instance_uid == self.study.study_instance_uid:
-            yield self.study
-
-    def instances(self, study_instance_uid: str) -> list[PacsInstance]:
-        return [
-            PacsInstance(one.SeriesInstanceUID, one.SOPInstanceUID)
-            for one in self.stored
-            if one.StudyInstanceUID == study_instance_uid
-        ]
-
-    def store(self, files: Sequence[Path]) -> list[StoreOutcome]:
-        outcomes = []
-        for file in files:
-            self.stored.append(pydicom.dcmread(io.BytesIO(file.read_bytes())))
-            outcomes.append(StoreOutcome(file, self.stored[-1].SOPInstanceUID, 0))
-        return outcomes
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
 
 
 @dataclass
@@ -82,7 +49,7 @@ def service(own_home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service
         }
         study = archive.studies(["modality=CR|DX"])["studies"][0]["study_instance_uid"]
         [header] = [pydicom.dcmread(one.path) for one in archive.index.images_of(study)[:1]]
-        pacs = MemoryPacs(PacsStudy(study, header.PatientID, patient_name="山田^太郎"))
+        pacs = MemoryPacs([PacsStudy(study, header.PatientID, patient_name="山田^太郎")])
 
         def open_client(connection: Connection, spend: object) -> MemoryPacs:
             assert connection.url == "http://127.0.0.1:1/dicom-web"
@@ -134,6 +101,18 @@ def test_a_report_is_sent_by_a_job_and_listed_with_its_draft_and_its_pacs(servic
     assert sent[0].details == {"draft": service.report, "to": "main"}
 
 
+def test_a_key_that_was_used_lets_nothing_wait_that_no_job_sends(service: Service) -> None:
+    service.pacs.studies_held = [replace(service.pacs.study, patient_id="SOMEBODY-ELSE")]
+    path, body, key = f"/reports/{service.report}", {"to": "main"}, {"Idempotency-Key": "a"}
+    service.ask("write", "POST", f"{path}/send", body, **key)
+    Worker(service.archive).run(once=True)
+    again = service.ask("write", "POST", f"{path}/send", body, **key)
+    [row] = service.ask("read", "GET", f"{path}/deliveries").json()["deliveries"]
+    assert (again.json()["status"], row["status"]) == ("failed", "failed")
+    assert row["failure"]["code"] == "pacs-other-patient"
+    assert service.pacs.stored == []
+
+
 def test_what_cannot_be_sent_is_refused_with_a_code(service: Service) -> None:
     draft = service.archive.draft_report(
         service.pacs.study.study_instance_uid, by="test", options={"neighbours": 0}
@@ -158,6 +137,7 @@ def test_what_cannot_be_sent_is_refused_with_a_code(service: Service) -> None:
     assert service.archive.index.pacs_deliveries.listed() == []
 
 
+@pytest.mark.long
 def test_the_command_line_sends_and_says_what_became_of_it(service: Service, own_home: Home) -> None:
     ran = own_home.run(
         "pacs", "send", service.report[:12], "--to", "main", "--format", "sr", "--format", "pdf"
