@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # Of the hours of a connection and of another sync: they say nothing of the PACS.
 _OF_THIS_SIDE = frozenset({"outside-hours", "pacs-busy"})
+# Of one study at a PACS that answers.
+_OF_A_STUDY = frozenset({"pacs-not-filed", "pacs-other-patient", "pacs-unknown-study"})
 Counts = Mapping[tuple[str, str], int]
 
 
@@ -55,7 +57,9 @@ def open_pacs(archive: OpenedArchive, name: str, spend: Spend | None = None) -> 
         with opening.open_client(chosen, spend or no_limit) as client:
             yield client
     except PacsError as error:
-        if error.code not in _OF_THIS_SIDE:
+        if error.code in _OF_A_STUDY:
+            connections.note_seen(name)
+        elif error.code not in _OF_THIS_SIDE:
             connections.note_failure(name, error.code, str(error))
         raise
     connections.note_seen(name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,8 @@ FORMATS = ("sr", "pdf")
 # Seconds before each look whether what was stored is found: some PACS file it a little later.
 _LOOKS = (0.0, 0.5, 2.0, 5.0)
 _STAGE = "sending"
+# Of a patient, to see that an ID is theirs.
+_STUDIES_ASKED = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +83,10 @@ def pacs_send(
 
 
 def order_delivery(archive: OpenedArchive, draft_id: str, to: str, formats: Sequence[str]) -> Consignment:
-    """The documents of a draft for a PACS, which wait from now on to be sent by a job. Raises as `pacs_send`
+    """The documents of a draft for a PACS, to be sent by a job, which lets them wait. Raises as `pacs_send`
     does before it asks the PACS.
     """
-    consignment = consign(archive, _draft(archive, draft_id), to, formats)
-    archive.index.pacs_deliveries.add(consignment)
-    return consignment
+    return consign(archive, _draft(archive, draft_id), to, formats)
 
 
 def consign(archive: OpenedArchive, draft: Draft, to: str, formats: Sequence[str]) -> Consignment:
@@ -279,16 +280,8 @@ def _patient_of(archive: OpenedArchive, client: PacsClient, draft: Draft, to: st
     from medsiglip.ingest.errors import PacsError
 
     uid = draft.study_instance_uid
-    found = _asked(client, uid)
-    others = [] if found else [one for one in archive.index.pacs_studies.came_from(uid) if one != to]
-    for name in others:
-        try:
-            with open_pacs(archive, name) as other:
-                found = _asked(other, uid)
-        except PacsError:  # kept with that connection
-            continue
-        if found is not None:
-            break
+    held = _asked(client, uid)
+    found = held or _elsewhere(archive, uid, to)
     if found is None:
         raise PacsError(
             "pacs-unknown-study",
@@ -301,7 +294,45 @@ def _patient_of(archive: OpenedArchive, client: PacsClient, draft: Draft, to: st
             f"The PACS {to} has study {uid} of another patient than this home: nothing was sent. Settle "
             "there whose it is, or export the report and file it by hand.",
         )
+    if held is None and _is_of_somebody_else(client, found):
+        raise PacsError(
+            "pacs-other-patient",
+            f"The PACS {to} does not hold study {uid}, and has somebody else under the ID that another PACS "
+            "gives its patient: nothing was sent. Send the study there first, or file the report by hand.",
+        )
     return found
+
+
+def _elsewhere(archive: OpenedArchive, uid: str, to: str) -> PacsStudy | None:
+    """A study as another PACS has it that it came from."""
+    from medsiglip.ingest.errors import PacsError
+
+    for name in archive.index.pacs_studies.came_from(uid):
+        with suppress(PacsError):  # kept with that connection
+            if name != to:
+                with open_pacs(archive, name) as other:
+                    found = _asked(other, uid)
+                if found is not None:
+                    return found
+    return None
+
+
+def _is_of_somebody_else(client: PacsClient, patient: PacsStudy) -> bool:
+    """Whether a PACS has a patient of another name under the PatientID that a patient has at another PACS:
+    an ID is unique in one of them alone (PS3.3 C.7.1.1, Issuer of Patient ID).
+    """
+    from medsiglip.ingest.pacs.records import PacsQuery
+
+    if not patient.patient_id:
+        return False
+    asked = client.studies(PacsQuery(patient_id=patient.patient_id, limit=_STUDIES_ASKED))
+    theirs = (one for one in asked if one.patient_id == patient.patient_id)
+    return any(_letters(one.patient_name) != _letters(patient.patient_name) for one in theirs)
+
+
+def _letters(name: str) -> str:
+    """The letters of the first group of a name, whatever their case and what is between them."""
+    return "".join(filter(str.isalnum, name.partition("=")[0])).casefold()
 
 
 def _asked(client: PacsClient, uid: str) -> PacsStudy | None:

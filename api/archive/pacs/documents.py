@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 _EXPORTS = {"sr": "sr", "pdf": "dicom-pdf"}
 _FILES_ASKED = 3
 _MODALITIES = {"sr": "SR", "pdf": "DOC"}
+# PS3.5, section 6.2: TM.
+_TIME = re.compile(r"([01][0-9]|2[0-3])([0-5][0-9]([0-5][0-9](\.[0-9]{1,6})?)?)?")
 
 
 def document_uids(draft: Draft, formats: Sequence[str]) -> dict[str, str]:
@@ -48,18 +51,20 @@ def document(
     from pydicom import dcmread
 
     from medsiglip.api.archive.drafts.reports import exported
+    from medsiglip.ingest.privacy.quiet import quiet
     from medsiglip.medgemma.exports.dicom_document import written
 
     made = exported(archive, replace(draft, superseded_by=None), _EXPORTS[format])
-    dataset = dcmread(io.BytesIO(made.content))
-    dataset.SOPInstanceUID = sop_instance_uid
-    for keyword, value in _of_study(patient).items():
-        setattr(dataset, keyword, value)
-    if patient.issuer_of_patient_id:
-        dataset.IssuerOfPatientID = patient.issuer_of_patient_id
-    if patient.study_description:
-        dataset.StudyDescription = patient.study_description
-    return written(dataset)
+    with quiet():  # of values that the PACS has, and the standard does not allow
+        dataset = dcmread(io.BytesIO(made.content))
+        dataset.SOPInstanceUID = sop_instance_uid
+        for keyword, value in _of_study(patient).items():
+            setattr(dataset, keyword, value)
+        if patient.issuer_of_patient_id:
+            dataset.IssuerOfPatientID = patient.issuer_of_patient_id
+        if patient.study_description:
+            dataset.StudyDescription = patient.study_description
+        return written(dataset)
 
 
 def issuer_of_files(archive: OpenedArchive, uid: str) -> str | None:
@@ -67,9 +72,11 @@ def issuer_of_files(archive: OpenedArchive, uid: str) -> str | None:
     from pydicom import dcmread
     from pydicom.errors import InvalidDicomError
 
+    from medsiglip.ingest.privacy.quiet import quiet
+
     paths = [one.path for one in archive.index.images_of(uid) if one.path is not None]
     for path in paths[:_FILES_ASKED]:
-        with suppress(OSError, InvalidDicomError, ValueError):
+        with quiet(), suppress(OSError, InvalidDicomError, ValueError):
             header = dcmread(path, specific_tags=["IssuerOfPatientID"], stop_before_pixels=True)
             return str(header.get("IssuerOfPatientID") or "").strip() or None
     return None
@@ -77,13 +84,16 @@ def issuer_of_files(archive: OpenedArchive, uid: str) -> str | None:
 
 def _of_study(patient: PacsStudy) -> Mapping[str, Any]:
     """The attributes of type 2 that the PACS knows (PS3.3 C.7.1.1 and C.7.2.1), empty where it does not."""
-    sex = patient.patient_sex
+    from medsiglip.ingest.privacy.deidentify import parse_date
+
+    sex, day = patient.patient_sex, parse_date(patient.study_date)
+    time = patient.study_time.replace(":", "")
     return {
         "PatientName": patient.patient_name or None,
         "PatientID": patient.patient_id or None,
         "PatientSex": sex if sex in ("M", "F", "O") else None,
-        "StudyDate": patient.study_date or None,
-        "StudyTime": patient.study_time or None,
+        "StudyDate": None if day is None else f"{day:%Y%m%d}",
+        "StudyTime": time if _TIME.fullmatch(time) else None,
         "AccessionNumber": patient.accession_number or None,
     }
 

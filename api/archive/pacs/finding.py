@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -16,12 +17,15 @@ if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
     from medsiglip.index.pacs.connections import HeldStudy
     from medsiglip.ingest.header.header_texts import HeaderTexts
+    from medsiglip.ingest.pacs.client import Spend
     from medsiglip.ingest.pacs.records import PacsQuery, PacsStudy
     from medsiglip.ingest.privacy.deidentify import Phi, SecretKey
 
 MOST_FOUND = 1000
 """Studies of one answer."""
 DEFAULT_FOUND = 100
+LONGEST_SECONDS = 300.0
+"""After which no further page of an answer is asked for."""
 LONGEST_VALUE = 324
 """The most characters of what is asked for: of a person name with its three component groups (PS3.5, 6.2)."""
 FIELDS = (
@@ -86,7 +90,7 @@ def find(archive: OpenedArchive, name: str, query: PacsQuery, *, with_uids: bool
     """As `pacs_find`, with the UIDs of the studies."""
     from medsiglip.ingest.privacy.deidentify import known_key
 
-    with open_pacs(archive, name) as client:
+    with open_pacs(archive, name, _in_time(name)) as client:
         asked = replace(query, limit=query.limit + 1)
         studies = list(islice(client.studies(asked), query.limit + 1))
     is_truncated, studies = len(studies) > query.limit, studies[: query.limit]
@@ -98,6 +102,24 @@ def find(archive: OpenedArchive, name: str, query: PacsQuery, *, with_uids: bool
         _shown(one, key, held.get(uid), with_uids=with_uids) for one, uid in zip(studies, kept, strict=True)
     ]
     return Found(FoundStudies(studies=tuple(shown), truncated=is_truncated), uids)
+
+
+def _in_time(name: str) -> Spend:
+    """Lets a PACS be asked for page after page only for so long: somebody waits for the answer."""
+    from medsiglip.ingest.errors import PacsError
+
+    last = time.monotonic() + LONGEST_SECONDS
+
+    def spend(_operations: int) -> None:
+        if time.monotonic() > last:
+            raise PacsError(
+                "pacs-timeout",
+                f"The PACS {name} did not give all of its answer within {LONGEST_SECONDS:.0f} seconds: ask "
+                "it for less.",
+                may_pass=True,
+            )
+
+    return spend
 
 
 def _shown(one: PacsStudy, key: SecretKey | None, held: HeldStudy | None, *, with_uids: bool) -> FoundStudy:

@@ -34,6 +34,8 @@ def send_report(
     consignment = order_delivery(archive, draft_id, order.to, order.formats)
     auditing.record(request, "pacs-send", [consignment.study_instance_uid], draft=draft_id, to=order.to)
     job = submit(request, caller, JOB_KIND, consignment.job, Submission(idempotency_key, order))
+    if job.status == "queued":  # under a key that was used before it may have ended long ago
+        archive.index.pacs_deliveries.add(consignment)
     return accepted(job, caller, response)
 
 
