@@ -158,10 +158,10 @@ def _secret(file: Path | None) -> bytes:
     if file is not None:
         try:
             with file.expanduser().open("rb") as stream:
-                secret = stream.read(_LONGEST_SECRET).strip()
-            if secret:
-                return secret
-            reason = "its file is empty"
+                secret = stream.read(_LONGEST_SECRET + 1)
+            if secret.strip() and len(secret) <= _LONGEST_SECRET:
+                return secret.strip()
+            reason = "its file is empty" if not secret.strip() else f"it has over {_LONGEST_SECRET} bytes"
         except OSError as error:
             reason = f"its file cannot be read ({(error.strerror or type(error).__name__).lower()})"
     raise ServiceError("webhook-secret", f"Webhooks are signed with a secret: {reason}.")

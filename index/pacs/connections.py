@@ -47,6 +47,9 @@ class HeldStudy:
     received: int | None = None
 
 
+_ADDRESS = ("url", "host", "port", "ae_title", "changes_url")
+
+
 class PacsConnectionStore:
     """The connections of one catalogue. Every method is one transaction."""
 
@@ -68,7 +71,8 @@ class PacsConnectionStore:
     def put(self, name: str, options: Mapping[str, Any]) -> PacsRecord:
         """Add a connection, or change the one of this name: what it held and how it did stays.
 
-        One that was removed comes back with the studies that came from it. Raises `CatalogError`
+        One that was removed comes back with the studies that came from it. Where the address changes, the
+        next sync looks at all again: the numbers of changes are those of one server. Raises `CatalogError`
         `too-many-pacs`.
         """
         with self._database.write_service_tables() as connection:
@@ -76,10 +80,13 @@ class PacsConnectionStore:
             if connection.dialect.name == "postgresql":
                 connection.exec_driver_sql("LOCK TABLE pacs_connections IN SHARE ROW EXCLUSIVE MODE")
             this = pacs_connections.c.name == name
-            former = connection.execute(select(pacs_connections.c.removed_at).where(this)).first()
+            asked = select(pacs_connections.c.removed_at, pacs_connections.c.options)
+            former = connection.execute(asked.where(this)).first()
             if former is None or former.removed_at is not None:
                 _require_room(connection)
-            values = {"options": dict(options), "removed_at": None}
+            values: dict[str, Any] = {"options": dict(options), "removed_at": None}
+            if former is not None and any(former.options.get(one) != options.get(one) for one in _ADDRESS):
+                values["progress"] = None
             if former is None:
                 connection.execute(
                     insert(pacs_connections).values(name=name, created_at=now_of(connection), **values)
