@@ -88,7 +88,7 @@ def remove_patient(database: Database, patient_key: str, pacs: PacsNames | None)
         theirs_at_pacs = transaction.connection.execute(uids).scalars().all()
         _forget_at_pacs(transaction.connection, theirs_at_pacs, pacs, is_held=True)
         if pacs is not None and study_ids:
-            keep_away_from_pacs(transaction.connection, pacs.forgotten(patient_key))
+            keep_away_from_pacs(transaction.connection, [pacs.forgotten(patient_key)])
         removal = _remove(transaction, study_ids, files.c.patient_key == patient_key)
     _finish(database)
     if not study_ids and not removal.files:
@@ -105,15 +105,15 @@ def _forget_at_pacs(
     """Whether the ledgers of PACS had one of the studies. Those that the index has (`is_held`) are kept away
     from every PACS, whichever way they came.
     """
-    had = False
-    for uid in uids:
-        asked = () if pacs is None or pacs.asked is None else (pacs.asked,)
-        others = (pacs.others or {}).get(uid, ()) if pacs is not None else ()
-        was_there = forget_pacs_studies(connection, {uid, *asked, *others}) > 0
-        if pacs is not None and (was_there or is_held):
-            keep_away_from_pacs(connection, pacs.forgotten(uid))
-        had = had or was_there
-    return had
+    asked = () if pacs is None or pacs.asked is None else (pacs.asked,)
+    others = (pacs.others or {}) if pacs is not None else {}
+    names = {uid: {uid, *asked, *others.get(uid, ())} for uid in uids}
+    found = forget_pacs_studies(connection, set().union(*names.values()))
+    awaited = [uid for uid, theirs in names.items() if not found.isdisjoint(theirs)]
+    if pacs is not None:
+        away = list(names) if is_held else awaited
+        keep_away_from_pacs(connection, [pacs.forgotten(uid) for uid in away])
+    return bool(awaited)
 
 
 def _finish(database: Database) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection, delete, insert, select
 
@@ -14,19 +14,26 @@ _NOTHING = {"status": "forgotten", "expected": None, "received": 0, "attempts": 
 _TIMES = ("not_before", "found_at", "changed_at")
 
 
-def forget_pacs_studies(connection: Connection, study_instance_uids: Collection[str]) -> int:
-    """Delete the rows of a study, by any of its UIDs; returns how many there were."""
-    theirs = one_of(pacs_studies.c.study_instance_uid, list(study_instance_uids))
-    return connection.execute(delete(pacs_studies).where(theirs)).rowcount
+def forget_pacs_studies(connection: Connection, study_instance_uids: Collection[str]) -> set[str]:
+    """Delete the rows of studies, by any of their UIDs; returns those UIDs by which there were rows."""
+    uid = pacs_studies.c.study_instance_uid
+    theirs = one_of(uid, list(study_instance_uids))
+    found = set(connection.execute(select(uid).where(theirs).distinct()).scalars())
+    connection.execute(delete(pacs_studies).where(theirs))
+    return found
 
 
-def keep_away_from_pacs(connection: Connection, name: str) -> None:
-    """Keep so much of a study, or of a patient, that no sync brings it from any PACS: `name`, with each."""
-    connection.execute(delete(pacs_studies).where(pacs_studies.c.study_instance_uid == name))
+def keep_away_from_pacs(connection: Connection, names: Sequence[str]) -> None:
+    """Keep so much of studies, or of a patient, that no sync brings them from any PACS: their `names`, with
+    each.
+    """
     pacs = connection.execute(select(pacs_connections.c.name)).scalars().all()
-    kept = {**_NOTHING, "study_instance_uid": name, **dict.fromkeys(_TIMES, now_of(connection))}
-    if pacs:
-        connection.execute(insert(pacs_studies), [{**kept, "connection": one} for one in pacs])
+    if not pacs or not names:
+        return
+    connection.execute(delete(pacs_studies).where(one_of(pacs_studies.c.study_instance_uid, list(names))))
+    kept = {**_NOTHING, **dict.fromkeys(_TIMES, now_of(connection))}
+    rows = [{**kept, "connection": one, "study_instance_uid": name} for name in names for one in pacs]
+    connection.execute(insert(pacs_studies), rows)
 
 
 def forget_commitments(connection: Connection, sop_instance_uids: Collection[str]) -> None:
