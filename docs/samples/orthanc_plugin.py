@@ -34,6 +34,16 @@ WAITS_S = (0, 5, 30, 120)
 _waiting = queue.Queue(maxsize=10_000)
 
 
+class NoRedirects(urllib.request.HTTPRedirectHandler):
+    """urllib would take the key along to wherever a redirect leads."""
+
+    def redirect_request(self, *_):
+        """Follow none: it is an error like any other."""
+
+
+_archive = urllib.request.build_opener(NoRedirects, urllib.request.ProxyHandler({}))
+
+
 def on_change(change, level, resource):
     """Note a study that has not changed for a while; it may come more than once."""
     if change == orthanc.ChangeType.STABLE_STUDY:
@@ -65,7 +75,7 @@ def tell(uid):
                 headers = {"Authorization": f"Bearer {file.read().strip()}"}
             address = f"{ADDRESS}/v1/pacs/{PACS}/studies/{uid}"
             asked = urllib.request.Request(address, b"", headers, method="POST")
-            with urllib.request.urlopen(asked, timeout=30):
+            with _archive.open(asked, timeout=30):
                 return
         except urllib.error.HTTPError as error:
             if error.code < 500 and error.code != 429:

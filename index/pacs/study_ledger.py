@@ -148,11 +148,14 @@ class StudyLedger:
             return True
 
     def is_away(self, connection: str, names: StudyNames) -> bool:
-        """Whether a study that waits is of a patient who was forgotten as a whole: it is forgotten then."""
+        """Whether a study that was announced, and nobody has asked for since, is of a patient who was
+        forgotten as a whole: it is forgotten then.
+        """
         with self._database.write_service_tables() as sql:
             _lock(sql, connection)
             former, now = _of(_known(sql, connection, [(names, None)]), names), now_of(sql)
-            if former is None or _forgotten(sql, [(names, None)]).isdisjoint(names.persons):
+            away = _forgotten(sql, [(names, None)])
+            if former is None or not _is_to_fetch(None, former, now) or away.isdisjoint(names.persons):
                 return False
             nothing = {"status": "forgotten", "expected": None, "received": 0, "attempts": 0, "failure": None}
             values = {**nothing, "study_instance_uid": names.forgotten, **_times(now)}

@@ -186,6 +186,8 @@ def test_forgotten_studies_stay_away_until_somebody_asks_for_them(
     assert not ledger.announced(PACS, theirs)
     assert len(ledger.page(PACS, status="forgotten")) == 4
     ledger.ask(PACS, [named(2), named(3)])
+    assert ledger.announced(PACS, theirs)
+    assert not ledger.is_away(PACS, theirs)  # somebody has asked for it
     assert sorted(due(ledger)) == ["1.2.2", "1.2.3"]
     assert len(ledger.page(PACS, status="forgotten")) == 2
 

@@ -12,7 +12,7 @@ from medsiglip.answers.jobs import Job
 from medsiglip.answers.pacs import FoundStudies, LedgerPage, LedgerStatus, Retried
 from medsiglip.api.archive.archive import Archive
 from medsiglip.api.archive.pacs.finding import MOST_FOUND, find, query_of
-from medsiglip.api.archive.pacs.ledger import ask_for, ledger_page
+from medsiglip.api.archive.pacs.ledger import announced, ask_for, ledger_page
 from medsiglip.api.errors import ServiceError
 from medsiglip.api.http import auditing
 from medsiglip.api.http.job_submission import IdempotencyKey, Submission, accepted, submit
@@ -124,13 +124,14 @@ def pull_study_from_pacs(
     request: Request, response: Response, archive: ServedArchive, name: PacsPath, uid: PacsUid, caller: Writer
 ) -> dict[str, Any]:
     """Start bringing in a study that a PACS announces, some seconds later: what is announced again until then
-    is the same job.
+    is the same job. A study or a patient that was forgotten here stays away, as in a sync: the job then
+    brings nothing.
     """
-    [kept] = ask_for(archive, name, [uid])
-    auditing.record(request, "pacs-pull", [kept], connection=name)
-    parameters = {"connection": name, "study_instance_uids": [kept]}
+    kept = announced(archive, name, uid)
+    auditing.record(request, "pacs-pull", kept, connection=name)
+    parameters = {"connection": name, "study_instance_uids": kept, "announced": True}
     queue = archive.index.announced_jobs
-    job_id = queue.submit("pacs-pull", parameters, f"{name}/{kept}", caller.key_id)
+    job_id = queue.submit("pacs-pull", parameters, f"{name}/{''.join(kept)}", caller.key_id)
     return accepted(archive.index.jobs.get(job_id), caller, response)
 
 
