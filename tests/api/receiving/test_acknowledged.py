@@ -54,8 +54,8 @@ def test_what_is_sent_again_is_kept_once(archive: Archive, photographs: list[Pat
     report.SOPInstanceUID = report.file_meta.MediaStorageSOPInstanceUID = UID("2.25.1")
     del report.PixelData
     report.save_as(tmp_path / "sr.dcm")
-    everything = [*photographs, tmp_path / "sr.dcm"]
-    for _ in range(3):
+    everything = [*photographs[:2], tmp_path / "sr.dcm"]
+    for _ in range(2):
         for file in (*everything, everything[0]):
             spool_file(archive.home, file)
         ingest_spooled(archive)
@@ -71,7 +71,7 @@ def test_what_is_sent_again_is_kept_once(archive: Archive, photographs: list[Pat
     ingest_spooled(archive)
     assert len(received(archive)) == len(everything) + 1
     archive.forget(study=uid_of(photographs[0]))
-    assert len(received(archive)) == len(photographs) - 1
+    assert [uid_of(path) for path in received(archive)] == [uid_of(photographs[1])]
 
 
 def test_of_two_workers_none_deletes_what_the_other_relies_on(
