@@ -238,9 +238,10 @@ def test_a_folder_that_cannot_be_read_holds_up_no_other(
 
     with monkeypatch.context() as patch:
         patch.setattr(handing_over, "_events", fail)
-        for hand in (lambda: HandOver(archive).hand_over(studies(archive)), HandOver(archive).repair):
-            with pytest.raises(PermissionError):
-                hand()
+        with pytest.raises(PermissionError):
+            HandOver(archive).hand_over(studies(archive))
+        with pytest.raises(PermissionError):
+            HandOver(archive).repair()
     assert len(jobs(archive)) == len(photographs) - 1
     assert HandOver(archive).repair() == 1
     assert (len(jobs(archive)), markers(archive)) == (len(photographs), [])

@@ -200,7 +200,11 @@ class Layer:
 def asked(kept: Kept, count: int, *, has_room: bool = True) -> list[int]:
     layer: Any = Layer()
     requests = Commitments(layer, cast(Receiving, kept))
-    action_command = {REQUESTED_INSTANCE: COMMITMENT_INSTANCE, FIELD: N_ACTION, ACTION_TYPE: 1}
+    action_command: dict[int, int | str] = {
+        REQUESTED_INSTANCE: COMMITMENT_INSTANCE,
+        FIELD: N_ACTION,
+        ACTION_TYPE: 1,
+    }
     data = encoded(action([(CT, "1.2.3")], "1.2.4"))
     for _ in range(count):
         context = Context(1, STORAGE_COMMITMENT, SYNTAX, ACCEPTED)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from medsiglip.ingest.header.elements import read_elements
 from medsiglip.ingest.header.header_values import HeaderElements
 from medsiglip.ingest.receiving import spool as module
 from medsiglip.ingest.receiving.places import Places
@@ -194,13 +195,12 @@ def test_places_end_with_their_holders(tmp_path: Path) -> None:
 def test_pydicom_reads_one_file_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What keeps it quiet is of the whole process, and its memory many times that of the file."""
     busy, both = threading.Lock(), threading.Barrier(2)
-    read = module.read_elements
 
     def alone(path: str) -> HeaderElements:
         assert busy.acquire(blocking=False)
         try:
             time.sleep(0.05)
-            return read(path)
+            return read_elements(path)
         finally:
             busy.release()
 
