@@ -190,8 +190,9 @@ def test_a_fetch_by_the_receiver_says_that_the_files_are_on_their_way(
     study = SmallStudy(1)
     pacs.add(study)
     archive.pacs_pull("main", [study.uid])
-    where = {"host": "127.0.0.1", "port": 9, "ae_title": "PACS"}
-    archive.add_pacs("main", **where, retrieve="move", move_destination="HERE")
+    archive.add_pacs(
+        "main", host="127.0.0.1", port=9, ae_title="PACS", retrieve="move", move_destination="HERE"
+    )
     pacs.gone = {study.sop(1)}  # from this side
     monkeypatch.setattr(ScriptedClient, "retrieves_elsewhere", True, raising=False)
     monkeypatch.setattr(Intake, "_received", lambda _intake, missing: set(missing))

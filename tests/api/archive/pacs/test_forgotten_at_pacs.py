@@ -106,7 +106,11 @@ def test_a_patient_is_forgotten_while_somebody_brings_in_a_study(
         pacs.add(study)
     archive.pacs_pull("main", [first.uid])
     key = patient_of(archive, first)
-    pacs.before = lambda _uid: archive.forget(patient=key) and None
+
+    def forget(_uid: str) -> None:
+        archive.forget(patient=key)
+
+    pacs.before = forget
     archive.pacs_pull("main", [second.uid])
     assert (held(archive), states(archive)) == (set(), {})
     assert nothing_lies_about(archive)
