@@ -46,7 +46,11 @@ def pull(
 
     asked = where_of(where or ())
     if since is not None:
+        if "from_date" in asked:
+            raise typer.BadParameter("give either --since or --where from_date=.")
         asked["from_date"] = since
+    if studies and asked:
+        raise typer.BadParameter("give either UIDs, or what studies must be.")
     query = query_of(asked, MOST_FOUND) if asked else None
     run = invocation(context)
     with run.archive() as archive, progress_display() as on_progress:

@@ -63,6 +63,8 @@ def test_what_a_person_reads_of_a_pull(archive: Archive, pacs: ScriptedPacs) -> 
     assert "0 of 1 study here, 1 instance came" in said
     assert "1 image embedded" in said
     assert run("--home", archive.home, "pacs", "retry", "main").out == "1 study waits again\n"
+    for words in ((study.uid, "--since", "2026-03-01"), ("--since", LATE, "--where", f"from_date={LATE}")):
+        assert at(archive.home, "pull", "main", *words).error["code"] == "usage"
     refused = at(archive.home, "pull", "main", "Doe^John").error
     assert refused["code"] == "bad-pacs-question"
     assert "--json" in refused["message"]
