@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.api.archive.pacs.orthanc import Orthanc, needs_orthanc
 from tests.api.live_service import LiveService
@@ -161,6 +161,31 @@ def test_a_job_that_is_gone_can_be_closed(browser: Browser, service: LiveService
         page.get_by_role("alert").get_by_role("button", name="Close").click()
         expect(page.get_by_role("alert")).to_have_count(0)
         assert "job=" not in page.url
+        one.assert_clean()
+
+
+def test_a_job_is_followed_where_its_events_are_refused(
+    browser: Browser, service: LiveService, pacs: Pacs
+) -> None:
+    refused = ("error: Failed to load resource: the server responded with a status of 503",)
+    with service.http() as http, service.client() as client:
+        job = http.post("/v1/pacs/main/pull", json={"study_instance_uids": [pacs.other_than()]}).json()["id"]
+        client.wait(client.job(job))
+    asked: list[str] = []
+
+    def answer(route: Route) -> None:
+        asked.append(route.request.url)
+        answered = route.fetch()
+        state = answered.json() | ({"status": "running"} if len(asked) == 1 else {})
+        route.fulfill(response=answered, json=state)
+
+    with watched(browser, service.url, service.keys["admin"], allowed=refused) as one:
+        one.page.route(f"**/v1/jobs/{job}", answer)
+        one.page.route("**/events", lambda route: route.fulfill(status=503))
+        page = one.open(f"/app/pacs?tab=studies&connection=main&job={job}")
+        shown = page.get_by_role("region", name="Job pacs-pull")
+        expect(shown.get_by_text("done", exact=True)).to_be_visible()
+        assert len(asked) == 2
         one.assert_clean()
 
 
