@@ -85,7 +85,8 @@ def test_each_part_of_a_question_reaches_the_pacs(archive: Archive, pacs: Script
     at(archive.home, "find", "main", *words, "--study", "1.2.3", "--limit", 7)
     dates = {name: value.replace("-", "") for name, value in asked.items() if name.endswith("_date")}
     # One more than are shown says whether there are more.
-    assert pacs.queries == [PacsQuery(**{**asked, **dates, "study_instance_uid": "1.2.3", "limit": 8})]
+    expected = PacsQuery(**{**asked, **dates}, study_instance_uid="1.2.3", limit=8)
+    assert pacs.queries == [expected]
 
 
 def test_files_are_released_and_fetched_again(archive: Archive, pacs: ScriptedPacs) -> None:
