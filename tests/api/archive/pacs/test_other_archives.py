@@ -34,7 +34,7 @@ class Site:
 def site(own_home: Home, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     with Archive(own_home.path) as archive:
         study = archive.studies(["modality=CR|DX"])["studies"][0]["study_instance_uid"]
-        [header] = [pydicom.dcmread(one.path) for one in archive.index.images_of(study)[:1]]
+        [header] = [pydicom.dcmread(str(one.path)) for one in archive.index.images_of(study)[:1]]
         main, other = (
             MemoryPacs([PacsStudy(study, header.PatientID, patient_name="Doe^Jane")]),
             MemoryPacs([]),
