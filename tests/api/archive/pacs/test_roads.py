@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
@@ -76,9 +77,10 @@ def test_what_comes_is_what_the_pacs_holds(
                 archive.add_pacs("main", url=orthanc.dicomweb_url)
                 report = archive.pacs_pull("main", uids)
             else:
-                options = {"host": "127.0.0.1", "port": orthanc.dicom_port, "ae_title": "ORTHANC"}
-                moving = {"retrieve": "move", "move_destination": "MEDSIGLIP"} if road == "move" else {}
-                archive.add_pacs("main", **options, **moving)
+                options: dict[str, Any] = {"host": "127.0.0.1", "port": orthanc.dicom_port}
+                if road == "move":
+                    options |= {"retrieve": "move", "move_destination": "MEDSIGLIP"}
+                archive.add_pacs("main", ae_title="ORTHANC", **options)
                 if road == "get":
                     report = archive.pacs_pull("main", uids)
                 else:
@@ -88,7 +90,8 @@ def test_what_comes_is_what_the_pacs_holds(
                     Worker(archive).run(once=True)
             wanted = held(tmp_path / "direct")
             missing = wanted - held(tmp_path / "home")
-            named = {one.study_instance_uid for one in (*report.incomplete, *report.failed)}
+            named = {one.study_instance_uid for one in report.incomplete}
+            named |= {one.study_instance_uid for one in report.failed}
             print(f"\n{road}: {len(wanted)} instances, {len(missing)} missing, {len(named)} studies named")
             # dcmtk, which sends for Orthanc, pads pixel data of odd length (PS3.5, 7.1.1, wants them even).
             other = held(tmp_path / "home") - wanted
