@@ -31,7 +31,7 @@ def test_files_go_and_come_back(beside: Beside) -> None:
         assert refused(writer.fetch_files, uid, connection="unheard") == "unknown-pacs"
         assert refused(writer.pacs_release, "unheard") == "unknown-pacs"
         everything = writer.wait(writer.pacs_release("old"))
-        assert ReleaseReport.model_validate(everything.result).studies == 1
+        assert ReleaseReport.model_validate(everything.result).studies >= 1
     with beside.service.client() as admin:
         actions = [one.action for one in admin.audit_events(limit=50).events]
         assert {"pacs-fetch", "pacs-release"} <= set(actions)
