@@ -94,7 +94,7 @@ class Campaign:
                 if way == self.kill_sync:
                     sync = self.start()
         finally:
-            if sync.process.returncode is None:
+            if sync.process.stdout is not None and not sync.process.stdout.closed:
                 sync.end()
         return done
 
