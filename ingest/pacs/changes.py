@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -84,10 +84,9 @@ class _ChangeList:
     def _asked(self, path: str, body: bytes) -> Any:
         self._spend(1)
         headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
-        pieces: Callable[[], list[bytes]] = lambda: [body]  # noqa: E731
-        return self._exchange.json(
-            Asked(f"{self._root}{path}", "application/json", "POST", headers=headers, content=pieces)
-        )
+        url = f"{self._root}{path}"
+        asked = Asked(url, "application/json", "POST", headers=headers, content=lambda: [body])
+        return self._exchange.json(asked)
 
     def _number(self, page: dict[str, Any], name: str) -> int:
         value = page.get(name)

@@ -6,7 +6,6 @@ import re
 import time
 import warnings
 from collections.abc import MutableSequence
-from dataclasses import replace
 
 from pydicom import Dataset
 from pynetdicom.association import Association
@@ -149,14 +148,8 @@ def as_study(answer: Dataset) -> PacsStudy | None:
     uid = uid_of(answer, "StudyInstanceUID")
     if not uid:
         return None
-    study = PacsStudy(
+    return PacsStudy(
         study_instance_uid=uid,
-        modalities=tuple(one for one in text_of(answer, "ModalitiesInStudy").split("\\") if one),
-        series=number_of(answer, "NumberOfStudyRelatedSeries"),
-        instances=number_of(answer, "NumberOfStudyRelatedInstances"),
-    )
-    return replace(
-        study,
         patient_id=text_of(answer, "PatientID"),
         issuer_of_patient_id=text_of(answer, "IssuerOfPatientID"),
         patient_name=text_of(answer, "PatientName"),
@@ -165,6 +158,9 @@ def as_study(answer: Dataset) -> PacsStudy | None:
         study_time=text_of(answer, "StudyTime"),
         accession_number=text_of(answer, "AccessionNumber"),
         study_description=text_of(answer, "StudyDescription"),
+        modalities=tuple(one for one in text_of(answer, "ModalitiesInStudy").split("\\") if one),
+        series=number_of(answer, "NumberOfStudyRelatedSeries"),
+        instances=number_of(answer, "NumberOfStudyRelatedInstances"),
     )
 
 

@@ -17,6 +17,16 @@ JOB = Job.model_validate(
     }
 )
 # Arguments of each method with which it sends one request, and that request.
+PACS_QUESTION = {
+    "patient_id": "7",
+    "patient_name": "Doe*",
+    "accession_number": "A1",
+    "study_instance_uid": "1.2",
+    "modality": "CT",
+    "study_description": "Thorax*",
+    "from_date": "2030-01-01",
+    "to_date": "2030-01-31",
+}
 CALLS: dict[str, tuple[dict[str, Any], str]] = {
     "info": ({}, "GET /v1/info"),
     "is_ready": ({}, "GET /readyz"),
@@ -70,18 +80,7 @@ CALLS: dict[str, tuple[dict[str, Any], str]] = {
     "remove_pacs": ({"name": "main"}, "DELETE /v1/pacs/{name}"),
     "pacs_echo": ({"name": "main"}, "POST /v1/pacs/{name}/echo"),
     "pacs_find": (
-        {
-            "name": "main",
-            "patient_id": "7",
-            "patient_name": "Doe*",
-            "accession_number": "A1",
-            "study_instance_uid": "1.2",
-            "modality": "CT",
-            "study_description": "Thorax*",
-            "from_date": "2030-01-01",
-            "to_date": "2030-01-31",
-            "limit": 5,
-        },
+        {"name": "main", **PACS_QUESTION, "limit": 5},
         "POST /v1/pacs/{name}/find",
     ),
     "pacs_pull": ({"name": "main", "studies": ["1.2"]}, "POST /v1/pacs/{name}/pull"),
@@ -273,19 +272,7 @@ OTHERS: dict[str, list[dict[str, Any]]] = {  # arguments that exclude one of the
     ],
     "train_probe": [{"name": "p", "labels_csv": "FILE"}],
     "map_place": [{"image_id": 4}],
-    "pacs_pull": [
-        {
-            "name": "main",
-            "patient_id": "7",
-            "patient_name": "Doe*",
-            "accession_number": "A1",
-            "study_instance_uid": "1.2",
-            "modality": "CT",
-            "study_description": "Thorax*",
-            "from_date": "2030-01-01",
-            "to_date": "2030-01-31",
-        }
-    ],
+    "pacs_pull": [{"name": "main", **PACS_QUESTION}],
     "why": [
         *({"study": "1.2", "text": "a"}, {"image_id": 3, "like_study": "1.2"}),
         *({"file": "FILE", "like": "FILE"}, {"file": "FILE", "like_image_id": 4}),
