@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from contextlib import suppress
 
 
 class CuttingProxy:
@@ -29,21 +30,27 @@ class CuttingProxy:
     def _pass_on(self, client: socket.socket) -> None:
         with client, socket.create_connection(("127.0.0.1", self._target)) as pacs:
             sent = [0]
-
-            def upwards() -> None:
-                while data := receive(client):
-                    sent[0] += len(data)
-                    pacs.sendall(data)
-
-            threading.Thread(target=upwards, daemon=True).start()
+            upwards = threading.Thread(target=self._upwards, args=(client, pacs, sent), daemon=True)
+            upwards.start()
             while data := receive(pacs):
                 if sent[0] >= self._cut_after:
                     self.cut += 1
                     if self._holds:
                         self._released.wait(120)
-                    client.shutdown(socket.SHUT_RDWR)
-                    return
+                    break
                 client.sendall(data)
+            # A client that reuses connections has to see that this one has ended: closing alone does not tell
+            # it while the other thread still reads.
+            end(client)
+            upwards.join()
+
+    @staticmethod
+    def _upwards(client: socket.socket, pacs: socket.socket, sent: list[int]) -> None:
+        with suppress(OSError):  # the PACS has ended the connection
+            while data := receive(client):
+                sent[0] += len(data)
+                pacs.sendall(data)
+        end(pacs)
 
     def close(self) -> None:
         self._released.set()
@@ -55,3 +62,8 @@ def receive(connection: socket.socket) -> bytes:
         return connection.recv(65536)
     except OSError:
         return b""
+
+
+def end(connection: socket.socket) -> None:
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
