@@ -138,7 +138,8 @@ metadata = MetaData(
 
 # One row. Every write transaction begins by raising `version`: this is the writers' lock, and tells readers
 # that something changed. `identity` is also in a file of the home (medsiglip.index.catalogue.identity);
-# `older_pixel_hashes` says that some may be of an earlier version (medsiglip.index.catalogue.pixel_hashes).
+# `older_pixel_hashes` says that some may be of an earlier version (medsiglip.index.catalogue.pixel_hashes),
+# and `vector_engine` where vectors lie beside the shards (medsiglip.index.engines), NULL for nowhere.
 home = Table(
     "home",
     metadata,
@@ -150,6 +151,7 @@ home = Table(
     Column("phi", String),
     Column("identity", String(32)),
     Column("older_pixel_hashes", Boolean, nullable=False, server_default=false()),
+    Column("vector_engine", String),
     CheckConstraint("id = 1", name="single_row"),
 )
 
@@ -308,6 +310,22 @@ probes = Table(
 # Files to delete, by glob relative to the home: deleted after the transaction that lists them, or by the next
 # process that writes if this one died in between.
 doomed_files = Table("doomed_files", metadata, _key(), Column("pattern", String, nullable=False))
+
+# What the vector engine has not been told (medsiglip.index.engines.outbox). The ids are the table's own and
+# are never given twice; rows outlive what they name.
+vector_changes = Table(
+    "vector_changes",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=True),
+    Column("space_id", Id, nullable=False),
+    Column("image_id", Id, nullable=False),
+    Column("series_id", Id, nullable=False),
+    Column("study_id", Id, nullable=False),
+    Column("kind", String(4), nullable=False),
+    CheckConstraint("kind IN ('put', 'gone', 'drop')", name="kind"),
+    Index("ix_vector_changes_study_id", "study_id"),
+    sqlite_autoincrement=True,
+)
 
 Index("ix_studies_study_date", studies.c.study_date)
 Index("ix_studies_added_at", studies.c.added_at)

@@ -29,6 +29,7 @@ from medsiglip.index.catalogue.schema import (
     studies,
 )
 from medsiglip.index.catalogue.score_schema import predictions
+from medsiglip.index.engines import outbox
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import SEPARATOR, Removal
 from medsiglip.index.storage import trash
@@ -240,6 +241,7 @@ def _delete_content(
     forget_predictions(connection, found)
     forget_in_maps(transaction, found)
     delete_thumbnails(connection, theirs)
+    outbox.note_gone(connection, theirs)
     connection.execute(delete(images).where(theirs))
     uids = select(instances.c.sop_instance_uid).where(one_of(instances.c.id, instance_ids))
     refused = and_(files.c.instance_id.is_(None), files.c.sop_instance_uid.in_(uids))

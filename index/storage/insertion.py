@@ -19,6 +19,7 @@ from medsiglip.index.catalogue.agreement import Record, agree
 from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.rows import columns_of, insert_columns, plain, record_of, reserve_ids
 from medsiglip.index.catalogue.schema import files, images, instances, patients, series, studies
+from medsiglip.index.engines import outbox
 from medsiglip.index.records import (
     FileRecord,
     ImageRecord,
@@ -123,6 +124,7 @@ def _add_cases(
         columns = _image_columns([records[position] for position in positions], places)
         constant = {"space_id": [space_id] * len(fresh), "shard_id": [shard_id] * len(fresh)}
         insert_columns(connection, images, {"id": image_ids, **constant, **columns})
+        outbox.note_put(connection, images.c.shard_id == shard_id)
         small = (records[position].thumbnail for position in positions)
         insert_thumbnails(connection, dict(zip(image_ids, small, strict=True)))
     write_files(connection, [file for bundle in bundles for file in bundle.files], places)
@@ -345,6 +347,7 @@ def _update(connection: Connection, table: Table, row_id: int, held: Record, agr
         columns = columns_of(type(agreed), [agreed])
         values = {name: value for name, [value] in columns.items() if name in table.c}
         connection.execute(update(table).where(table.c.id == row_id).values(values))
+        outbox.note_put(connection, (images.c.study_id if table is studies else images.c.series_id) == row_id)
 
 
 def _insert(connection: Connection, table: Table, columns: Columns) -> range:

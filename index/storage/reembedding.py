@@ -45,6 +45,7 @@ from medsiglip.index.catalogue.schema import (
 )
 from medsiglip.index.catalogue.score_schema import backgrounds, calibrations, predictions
 from medsiglip.index.catalogue.spaces import ActiveSpace
+from medsiglip.index.engines import outbox
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import ImageRecord, RenderingCount, Space
 from medsiglip.index.storage.deletion import sweep
@@ -157,6 +158,7 @@ class Reembedding:
                 for image_id, row, position in zip(ids, held, theirs, strict=True)
             ]
             connection.execute(insert(images), rows)
+            outbox.note_put(connection, images.c.shard_id == shard_id)
             small = (drawn[position][1].thumbnail for position in theirs)
             insert_thumbnails(connection, dict(zip(ids, small, strict=True)))
         if self._target is None:
@@ -246,6 +248,7 @@ def _delete(transaction: WriteTransaction, held: Sequence[Any]) -> None:
     forget_predictions(connection, held)
     forget_in_maps(transaction, held)
     delete_thumbnails(connection, one_of(images.c.id, ids))
+    outbox.note_gone(connection, one_of(images.c.id, ids))
     connection.execute(delete(images).where(one_of(images.c.id, ids)))
     for shard in listed(connection, sorted({row.shard_id for row in held})):
         replace_shard(transaction, shard)
@@ -311,6 +314,7 @@ def _drop(transaction: WriteTransaction, name: str) -> int:
     ids = connection.execute(select(images.c.id).where(theirs, one_of(images.c.id, shown))).scalars().all()
     transaction.delete_files([f"previews/{image_id}.*" for image_id in ids])
     delete_thumbnails(connection, theirs)
+    outbox.note_dropped(connection, row_id)
     dropped = connection.execute(delete(images).where(theirs)).rowcount
     old = connection.execute(select(shards.c.name).where(shards.c.space_id == row_id)).scalars().all()
     transaction.delete_files([f"vectors/{name}/{shard}.parquet" for shard in old] + [f"faiss/{name}.*"])

@@ -47,6 +47,7 @@ def test_the_migrations_make_the_tables_that_the_code_speaks_of(
         "ck_pacs_studies_status",
         "ck_pacs_deliveries_format",
         "ck_pacs_deliveries_status",
+        "ck_vector_changes_kind",
     }
     engine.dispose()
 

@@ -1,0 +1,1 @@
+"""Vectors in PostgreSQL beside the catalogue, by the extension pgvector."""
