@@ -70,11 +70,44 @@ def row_ids(connection: Connection, statement: Select[Any]) -> NDArray[np.int64]
 
 
 def reserve_ids(connection: Connection, count: int) -> range:
-    """Ids that no row of any table has ever had. Only inside a write transaction."""
+    """Ids that no row of any table has ever had, above those of all rows. Only inside a write transaction."""
     first = connection.execute(select(home.c.next_id)).scalar_one()
     if count:
-        connection.execute(update(home).values(next_id=first + count))
+        last = first + count
+        connection.execute(update(home).values(next_id=last, newest_id=last - 1))
     return range(first, first + count)
+
+
+def reserve_block(connection: Connection, count: int) -> range:
+    """Ids that no row of any table has ever had, for a write transaction to come; never given out again,
+    whatever becomes of it.
+    """
+    moved = update(home).values(next_id=home.c.next_id + count).returning(home.c.next_id)
+    end: int = connection.execute(moved).scalar_one()
+    return range(end - count, end)
+
+
+def claim_block(connection: Connection, block: range) -> bool:
+    """Whether a write transaction may use a block: not where others have committed rows with higher ids since
+    it was reserved, for ids rise in the order of commits.
+    """
+    free = update(home).where(home.c.newest_id < block.start)
+    return not block or connection.execute(free.values(newest_id=block.stop - 1)).rowcount == 1
+
+
+class NewIds:
+    """New ids of one write transaction: those of a block that it has claimed, then those that follow all."""
+
+    def __init__(self, block: range = range(0)) -> None:
+        self._left = block
+
+    def take(self, connection: Connection, count: int) -> range:
+        """So many ids in a row."""
+        if count > len(self._left):
+            self._left = range(0)  # ids rise within the transaction, too
+            return reserve_ids(connection, count)
+        taken, self._left = self._left[:count], self._left[count:]
+        return taken
 
 
 def insert_rows(connection: Connection, table: SqlTable, rows: Sequence[dict[str, Any]]) -> range:

@@ -1,7 +1,8 @@
 """The tables of the cases (SQLAlchemy Core), the same on SQLite and PostgreSQL.
 
 Row ids come from the one counter `home.next_id` and are never given twice: an id kept elsewhere (a preview, a
-snapshot, a client) may no longer exist, but never means another row.
+snapshot, a client) may no longer exist, but never means another row. They rise in the order of commits, so
+rows that came later have higher ids than all that a reader has seen.
 """
 
 from __future__ import annotations
@@ -137,7 +138,8 @@ metadata = MetaData(
 )
 
 # One row. Every write transaction begins by raising `version`: this is the writers' lock, and tells readers
-# that something changed. `identity` is also in a file of the home (medsiglip.index.catalogue.identity);
+# that something changed. `newest_id` is the highest id that a row has had: those from there to `next_id` are
+# reserved for transactions to come (medsiglip.index.catalogue.rows). `identity` is also in a file of the home (medsiglip.index.catalogue.identity);
 # `older_pixel_hashes` says that some may be of an earlier version (medsiglip.index.catalogue.pixel_hashes),
 # and `vector_engine` where vectors lie beside the shards (medsiglip.index.engines), NULL for nowhere.
 home = Table(
@@ -146,6 +148,7 @@ home = Table(
     _key(),
     Column("version", BigInteger, nullable=False),
     Column("next_id", BigInteger, nullable=False),
+    Column("newest_id", BigInteger, nullable=False, server_default="0"),
     Column("space_id", Id, ForeignKey("spaces.id")),
     Column("key_fingerprint", String),
     Column("phi", String),

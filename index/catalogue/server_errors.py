@@ -27,6 +27,8 @@ _LOGIN_REFUSED = (
     "is not permitted to log in",
     "permission denied for database",
 )
+# Deadlock, serialization failure.
+_UNDONE = {"40P01", "40001"}
 _CURES = {
     "database-unreachable": "does not answer{why}; check that it runs and can be reached.",
     "database-refused": (
@@ -52,6 +54,12 @@ def server_error(code: str, url: URL, reason: str = "") -> CatalogError:
     ).render_as_string()
     cure = _CURES[code].format(why=f" ({reason})" if reason else "")
     return CatalogError(code, f"The database {place} {cure}")
+
+
+def was_undone(error: BaseException) -> bool:
+    """Whether the server undid a transaction in favour of another, so that it may be repeated at once."""
+    original = getattr(error.__cause__ or error, "orig", None)
+    return getattr(original, "sqlstate", None) in _UNDONE
 
 
 def _code(error: exc.DBAPIError) -> str | None:

@@ -27,9 +27,9 @@ class AnnouncementStore:
         self._database = database
 
     def newest_image(self) -> int:
-        """An id below those of all images to come, as writers give ids one at a time."""
+        """An id below those of all images to come, as ids rise in the order of commits."""
         with self._database.read() as connection:
-            return int(connection.execute(select(home.c.next_id)).scalar_one()) - 1
+            return int(connection.execute(select(home.c.newest_id)).scalar_one())
 
     def studies_after(self, image_id: int) -> list[str]:
         """The studies that gained an image after that one."""

@@ -336,8 +336,8 @@ def _release(connection: Connection, name: str, uids: Collection[str]) -> None:
 
 
 def _newest_image(connection: Connection) -> int:
-    """Images of later commits have higher ids, as writers give ids one at a time."""
-    return int(connection.execute(select(home.c.next_id)).scalar_one()) - 1
+    """Images of later commits have higher ids."""
+    return int(connection.execute(select(home.c.newest_id)).scalar_one())
 
 
 def _find(connection: Connection, name: str, *, removed: bool = False) -> RoutingRule | None:

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, delete, insert, select
 from medsiglip.index.catalogue.browsing.schema import maps
 from medsiglip.index.catalogue.database import Database, now_of
 from medsiglip.index.catalogue.one_of import one_of
+from medsiglip.index.catalogue.rows import reserve_block
 from medsiglip.index.catalogue.schema import probes, shards
 from medsiglip.index.catalogue.service_schema import unfinished_files
 from medsiglip.index.storage import trash
@@ -29,11 +30,19 @@ def announce(database: Database, pattern: str) -> str:
 
     `pattern` is a glob relative to the home, in which `{token}` stands for the token.
     """
+    return announce_with_ids(database, pattern, 0)[0]
+
+
+def announce_with_ids(database: Database, pattern: str, count: int) -> tuple[str, range]:
+    """As `announce`, with a block of so many ids for the rows of the files and those that come with them. The
+    transaction is one of its own: no lock is held when it returns.
+    """
     token = uuid4().hex
     with database.write_service_tables() as connection:
         row = {"token": token, "pattern": pattern.format(token=token), "since": now_of(connection)}
         connection.execute(insert(unfinished_files).values(**row))
-    return token
+        block = reserve_block(connection, count) if count else range(0)
+    return token, block
 
 
 def finish(connection: Connection, token: str) -> None:

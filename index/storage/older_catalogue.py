@@ -124,7 +124,7 @@ def _highest_id(folder: Path, unknown: Iterable[Path]) -> int:
 
 def _raise_next_id(connection: Connection, highest: int) -> None:
     above = update(home).where(home.c.next_id <= highest)
-    connection.execute(above.values(next_id=highest + 1))
+    connection.execute(above.values(next_id=highest + 1, newest_id=highest))
 
 
 def _in_trash(folder: Path) -> list[Path]:
