@@ -1,4 +1,4 @@
-"""The run: walk, scan what changed, render in worker processes, encode in full batches, commit whole units.
+"""The run: walk, scan what changed, have it rendered and encoded by an engine, commit whole units.
 
 Images of one unit and the rows of its files enter the index in one transaction, so a run that is killed
 at any moment and started again ends with the same index as one that was not.
@@ -7,7 +7,7 @@ at any moment and started again ends with the same index as one that was not.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,9 +18,11 @@ from medsiglip.index.catalogue.labels.class_columns import class_column
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.label_records import LabelRecord
 from medsiglip.index.records import Space
+from medsiglip.ingest.engines.choice import LOCAL, engine_of
+from medsiglip.ingest.engines.engine import EngineOptions, ImageEncoder
 from medsiglip.ingest.errors import InterruptedIngestError
 from medsiglip.ingest.privacy.deidentify import Phi, SecretKey, bound_key
-from medsiglip.ingest.run.commits import Commits, ImageEncoder
+from medsiglip.ingest.run.commits import Commits
 from medsiglip.ingest.run.file_records import rejected_record
 from medsiglip.ingest.run.interruption import Interruption, interruptible
 from medsiglip.ingest.run.persistence import persistent
@@ -29,7 +31,6 @@ from medsiglip.ingest.run.triage import Triage, find_changes, scan_changes
 from medsiglip.ingest.run.warning_lines import grouped
 from medsiglip.ingest.run.withheld import withheld
 from medsiglip.ingest.units.plan import PlanOptions
-from medsiglip.ingest.workers.unit_rendering import FEW_FILES, is_small_and_safe
 
 if TYPE_CHECKING:
     from medsiglip.checkpoint import Checkpoint
@@ -37,16 +38,14 @@ if TYPE_CHECKING:
     from medsiglip.ingest.header.header import Header
     from medsiglip.ingest.header.metadata import PictureMetadata
     from medsiglip.ingest.run.run_details import RunDetails
-    from medsiglip.ingest.units.plan import Unit
-    from medsiglip.ingest.workers.pool import WorkerPool
-    from medsiglip.ingest.workers.rendered_unit import RenderedUnit
 
 
 @dataclass(frozen=True, slots=True)
 class IngestOptions:
     """`workers` None means one for each core, at most 8; `phi` None means what the home keeps, initially
     `pseudonymous`. `dry_run` reads headers and decodes nothing: pass it the index of a copy of the home
-    (`medsiglip.ingest.run.dry_run`). Links that lead out of the folders `within` are not followed.
+    (`medsiglip.ingest.run.dry_run`). Links that lead out of the folders `within` are not followed. `engine`
+    renders and encodes (`medsiglip.ingest.engines.choice`).
     """
 
     workers: int | None = None
@@ -56,6 +55,7 @@ class IngestOptions:
     profile: str = "medsiglip-eval"
     dry_run: bool = False
     within: tuple[Path, ...] | None = None
+    engine: str = LOCAL
 
 
 def ingest(
@@ -70,13 +70,15 @@ def ingest(
     """Put the images under `paths` into `index`; `make_encoder` is called only if there is something to
     encode. `details` collects what becomes of every file.
 
-    Raises `IngestError` (`no-such-path`, `path-unreadable`, metadata and key codes, `worker-start-failed`),
+    Raises `IngestError` (`no-such-path`, `path-unreadable`, metadata and key codes, `unknown-engine`,
+    `worker-start-failed`),
     `InterruptedIngestError` on Ctrl-C or SIGTERM, which keeps what was committed until then, and the index's
     `CatalogError`.
     """
     with interruptible() as interruption:
-        run = _Run(index, checkpoint, make_encoder, options or IngestOptions(), on_progress, interruption)
-        run.details = details
+        run = _Run(
+            index, checkpoint, make_encoder, options or IngestOptions(), on_progress, interruption, details
+        )
         try:
             return run.run(paths)
         except KeyboardInterrupt:
@@ -99,18 +101,20 @@ class _Run:
         options: IngestOptions,
         on_progress: OnProgress | None,
         interruption: Interruption,
+        details: RunDetails | None,
     ) -> None:
         self.index = index = persistent(index, interruption.check)
         self.checkpoint = checkpoint
         self.options = options
         self.on_progress = on_progress
         self.interruption = interruption
-        self.details: RunDetails | None = None
+        self.details = details
         self.space = Space(checkpoint.hash, options.profile, checkpoint.dimension, checkpoint.name)
         self.triage = Triage()
         self.warnings: list[str] = []
-        self.pool: WorkerPool | None = None
-        self.commits = Commits(index, self.space, make_encoder, interruption)
+        wanted = EngineOptions(checkpoint, options.profile, options.workers, keeps_inputs=details is not None)
+        self.engine = engine_of(options.engine, wanted, make_encoder)
+        self.commits = Commits(index, self.space, interruption)
 
     def run(self, paths: Sequence[str | Path]) -> IngestReport:
         """The run from beginning to end."""
@@ -125,7 +129,8 @@ class _Run:
         self.triage, changed = find_changes(
             paths, self.index, key, self.on_progress, self.options.metadata, self.options.within
         )
-        self._prepare_for(len(changed))
+        if not self.options.dry_run:
+            self.engine.prepare(len(changed))
         if changed or self.triage.records:
             scan_changes(self.triage, changed, self.index, key, metadata, self.on_progress)
             self.warnings += self.triage.warnings
@@ -195,12 +200,12 @@ class _Run:
         self.warnings += warnings
         clock = StageClock(self.on_progress, "embed", sum(len(unit.headers) for unit in units))
         clock.report()
-        with closing(self._render(units)) as rendered_units:
-            for unit, rendered in rendered_units:
-                self.interruption.check()
-                self.commits.add(unit, rendered, self.triage.copies)
-                if self.details is not None:
-                    self.details.add_rendered(unit, rendered)
+        with closing(self.engine.embed(units, self.interruption.check)) as portions:
+            for portion in portions:
+                for embedded in portion:
+                    self.commits.add(embedded, self.triage.copies)
+                    if self.details is not None:
+                        self.details.add_rendered(embedded.unit, embedded.rendered)
                 if self.commits.is_due:
                     clock.advance(*self._commit())
         clock.advance(*self._commit())
@@ -257,40 +262,9 @@ class _Run:
         )
         return report.model_copy(update={"dry_run": True}) if self.options.dry_run else report
 
-    def _render(self, units: Sequence[Unit]) -> Generator[tuple[Unit, RenderedUnit]]:
-        size, profile = self.checkpoint.image_size, self.options.profile
-        if is_small_and_safe(units):
-            from medsiglip.ingest.workers.rendered_unit import render_unit
-
-            for unit in units:
-                yield unit, render_unit(unit, size, profile)
-            return
-        from medsiglip.ingest.workers.pool import WorkerPool
-
-        # A pool is used once: copies of unusable files are rendered by another.
-        pool, self.pool = self.pool or WorkerPool(min(self._workers, len(units)), size, profile), None
-        yield from pool.render_all(units, self.interruption.check)
-
-    @property
-    def _workers(self) -> int:
-        from medsiglip.ingest.workers.pool import usual_workers
-
-        return self.options.workers or usual_workers()
-
-    def _prepare_for(self, files: int) -> None:
-        """Start workers while the headers of so many files are read."""
-        if files <= FEW_FILES or self.options.dry_run:
-            return
-        from medsiglip.ingest.workers.pool import WorkerPool
-
-        size = self.checkpoint.image_size
-        self.pool = WorkerPool(min(self._workers, files), size, self.options.profile)
-        self.pool.start()
-
     def close(self) -> None:
         """End the workers."""
-        if self.pool is not None:
-            self.pool.close()
+        self.engine.close()
 
     def _image_warnings(self) -> list[str]:
         from medsiglip.ingest.render import display

@@ -16,11 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medsiglip.index.records import SEPARATOR, ImageRecord
+from medsiglip.ingest.engines.engine import ImageEncoder
+from medsiglip.ingest.engines.local import ENCODED_TOGETHER
 from medsiglip.ingest.errors import InterruptedIngestError
 from medsiglip.ingest.files.walk import FoundFile
 from medsiglip.ingest.header.header import Header
 from medsiglip.ingest.reasons import Rejected
-from medsiglip.ingest.run.commits import COMMIT_EVERY_S, ENCODED_TOGETHER, MAX_COMMIT_IMAGES, ImageEncoder
+from medsiglip.ingest.run.commits import COMMIT_EVERY_S, MAX_COMMIT_IMAGES
 from medsiglip.ingest.run.interruption import interruptible
 from medsiglip.ingest.run.persistence import persistent
 from medsiglip.ingest.run.triage import is_as_recorded

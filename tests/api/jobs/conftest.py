@@ -16,6 +16,7 @@ from pydicom.uid import generate_uid
 from medsiglip.api.archive.archive import Archive
 from medsiglip.api.jobs.worker import Worker
 from medsiglip.index.service.jobs import Job
+from medsiglip.ingest.engines import local
 from medsiglip.ingest.run import commits
 from tests.clocks import Clock
 from tests.index.index_cases import unit_vectors
@@ -124,6 +125,6 @@ def folder_of(job: Job) -> Path:
 def eager(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Commits after every image, and reports after every commit."""
     monkeypatch.setattr(commits, "COMMIT_EVERY_S", 0.0)
-    monkeypatch.setattr(commits, "ENCODED_TOGETHER", 1)
+    monkeypatch.setattr(local, "ENCODED_TOGETHER", 1)
     monkeypatch.setattr("medsiglip.ingest.run.progress.REPORT_EVERY_S", -1.0)
     return Clock()

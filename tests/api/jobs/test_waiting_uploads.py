@@ -248,7 +248,7 @@ def test_the_statements_of_a_run_do_not_grow_with_the_waiting_uploads(
     if database == "postgresql":
         monkeypatch.setenv("MEDSIGLIP_DATABASE_URL", request.getfixturevalue("url"))
     monkeypatch.setattr(commits, "COMMIT_EVERY_S", float("inf"))
-    for module in ("run.pipeline", "workers.unit_rendering"):  # no process is needed for these
+    for module in ("engines.local", "workers.unit_rendering"):  # no process is needed for these
         monkeypatch.setattr(f"medsiglip.ingest.{module}.FEW_FILES", 30)
     found = {}
     with Archive(tmp_path / "home") as archive:

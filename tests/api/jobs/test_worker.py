@@ -21,7 +21,7 @@ from medsiglip.api.jobs.job_run import JobRun
 from medsiglip.api.jobs.worker import Worker
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.service.jobs import MAX_ATTEMPTS, Job
-from medsiglip.ingest.run.commits import FIRST_TOGETHER
+from medsiglip.ingest.engines.local import FIRST_TOGETHER
 from medsiglip.medgemma.errors import DraftError
 from tests.api.conftest import Home, Phantoms
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from medsiglip.index.case_index import CaseIndex
+from medsiglip.ingest.engines import local
+from medsiglip.ingest.engines.local import ENCODED_TOGETHER, ENCODED_WITHIN_S, FIRST_TOGETHER
 from medsiglip.ingest.run import commits
-from medsiglip.ingest.run.commits import ENCODED_TOGETHER, FIRST_TOGETHER
 from medsiglip.ingest.run.pipeline import IngestOptions, ingest
 from tests.ingest.run.run_cases import PIXELS
 
@@ -56,7 +57,8 @@ def test_a_slow_encoder_gets_as_many_images_as_a_commit_may_take(
     now = [0.0]
     counts: list[int] = []
     kept: list[int] = []
-    monkeypatch.setattr(commits, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    for module in (local, commits):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
 
     class Slow:
         def encode_images(self, images: Any) -> Any:
@@ -69,6 +71,6 @@ def test_a_slow_encoder_gets_as_many_images_as_a_commit_may_take(
         write_dicom(tmp_path / "in" / f"{n}.dcm", PIXELS + n, SOPInstanceUID=f"2.25.6{n}")
     with CaseIndex.open(home) as index:
         ingest([tmp_path / "in"], index, model, Slow, IngestOptions(workers=1))
-    most = int(commits.COMMIT_EVERY_S / 2.0)
+    most = int(ENCODED_WITHIN_S / 2.0)
     assert counts == [FIRST_TOGETHER, most, most, most]
     assert kept == [0, *np.cumsum(counts)[:-1]]

@@ -18,8 +18,8 @@ import psutil
 import pytest
 
 from medsiglip.index.case_index import CaseIndex
+from medsiglip.ingest.engines.local import FIRST_TOGETHER
 from medsiglip.ingest.errors import InterruptedIngestError
-from medsiglip.ingest.run.commits import FIRST_TOGETHER
 from medsiglip.ingest.run.interruption import interruptible
 from medsiglip.ingest.run.pipeline import ingest
 from tests.repository import ROOT

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from medsiglip.index.case_index import CaseIndex
+from medsiglip.ingest.engines import local
 from medsiglip.ingest.errors import IngestError, InterruptedIngestError
 from medsiglip.ingest.run import commits
 from medsiglip.ingest.run.pipeline import IngestOptions, ingest
@@ -88,7 +89,7 @@ def test_a_run_that_was_stopped_tells_what_the_index_holds(
 ) -> None:
     details = RunDetails()
     if committed:
-        monkeypatch.setattr(commits, "ENCODED_TOGETHER", 1)
+        monkeypatch.setattr(local, "ENCODED_TOGETHER", 1)
         monkeypatch.setattr(commits, "COMMIT_EVERY_S", 0.0)
     rendered: list[Unit] = []
     add_rendered = details.add_rendered

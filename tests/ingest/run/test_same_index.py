@@ -150,13 +150,14 @@ SCRIPT = textwrap.dedent(
     sys.path[:0] = json.loads(sys.argv[3])
     from sqlalchemy import Engine, event
     from medsiglip.index.case_index import CaseIndex
+    from medsiglip.ingest.engines import local
     from medsiglip.ingest.run import commits
     from medsiglip.ingest.errors import InterruptedIngestError
     from medsiglip.ingest.run.pipeline import IngestOptions, ingest
     from medsiglip.ingest.units.plan import PlanOptions
     from ingest_test_conftest import Encoder, Model
 
-    commits.ENCODED_TOGETHER, commits.COMMIT_EVERY_S = 1, 0.0
+    local.ENCODED_TOGETHER, commits.COMMIT_EVERY_S = 1, 0.0
     event.listen(Engine, "before_cursor_execute", lambda *_: os.write(1, b"."))
     options = IngestOptions(workers=2, plan=PlanOptions(max_slices=12, max_patches=6))
     try:

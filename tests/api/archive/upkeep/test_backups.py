@@ -21,6 +21,7 @@ from medsiglip.api.archive.upkeep.backups import verify_backup
 from medsiglip.api.settings import read_settings
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.storage import backup as backup_module
+from medsiglip.ingest.engines import local
 from medsiglip.ingest.run import commits
 from tests.api.archive.conftest import NewCatalogue, rows_of
 from tests.api.conftest import Home, Phantoms, run
@@ -37,7 +38,7 @@ def test_a_backup_made_during_an_ingest_restores_to_a_whole_archive(
 ) -> None:
     """The ingest commits before and after the catalogue is copied; then shards are merged."""
     monkeypatch.setattr(commits, "COMMIT_EVERY_S", 0.0)
-    monkeypatch.setattr(commits, "ENCODED_TOGETHER", 1)
+    monkeypatch.setattr(local, "ENCODED_TOGETHER", 1)
     home, folder, url = tmp_path / "home", tmp_path / "backups" / "monday", new_catalogue()
     patients = [one for one in sorted(phantoms.dicom.iterdir()) if len(list(one.rglob("*.dcm"))) < 4][:8]
     steps: list[str] = []
