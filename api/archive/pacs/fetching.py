@@ -19,6 +19,7 @@ from medsiglip.api.archive.opened import OnProgress, silent
 from medsiglip.api.archive.pacs.comparing import LINE_CODES
 from medsiglip.api.archive.pacs.connections import connection_of, open_pacs
 from medsiglip.api.archive.pacs.ledger import ask_for, names_of
+from medsiglip.api.archive.pacs.proving import gives_the_same
 from medsiglip.api.archive.pacs.pulling import Patience, pace_for, pull_asked
 from medsiglip.api.archive.pacs.stored_files import FETCHED, drop_files, files_state, own_files
 from medsiglip.api.archive.queries import stored_study_uid
@@ -94,9 +95,10 @@ def pacs_release(
     *,
     on_progress: OnProgress = silent,
 ) -> ReleaseReport:
-    """Delete files of this home that a PACS can give again: those of the studies named, or of all that came
-    from it. Files outside of the home are left alone, and so is a study of which the PACS does not list every
-    instance, or of which two instances have one UID.
+    """Delete files of this home that a PACS gives again: those of the studies named, or of all that came from
+    it. Each study is fetched once more and its pixels are compared. Files outside of the home are left alone,
+    and so is a study of which the PACS does not give every instance with the same pixels, or of which two
+    instances have one UID.
 
     Raises ServiceError `strict-home`; CatalogError `unknown-study`, `unknown-pacs`; PacsError.
     """
@@ -180,7 +182,9 @@ def order_release(archive: OpenedArchive, clock: Callable[[], float] = time.time
 def _release(
     archive: OpenedArchive, client: PacsClient, name: str, uid: str, among: Collection[str] | None = None
 ) -> Counter[str]:
-    """Delete the files of a study, or those `among` some, if the PACS lists it whole; counts what it did."""
+    """Delete the files of a study if the PACS gives the same again, or those `among` some, which it gave, if
+    it lists the study whole; counts what it did.
+    """
     paths = own_files(archive, uid)
     paths = paths if among is None else paths.intersection(among)
     if not paths:
@@ -193,6 +197,8 @@ def _release(
             raise
         listed = set()  # what is wrong with one study stops no other
     if max(held.values(), default=0) > 1 or not held.keys() <= listed:
+        return Counter(kept=1)
+    if among is None and not gives_the_same(archive, client, name, uid):
         return Counter(kept=1)
     _note_origin(archive, name, uid, len(listed))
     drop_files(archive, paths)

@@ -147,6 +147,27 @@ def test_of_files_elsewhere_and_of_uids_used_twice_nothing_is_deleted(
     assert archive.study(other.uid).files == "here"
 
 
+def test_a_pacs_that_lists_the_same_uids_and_gives_other_pixels_releases_nothing(
+    archive: Archive, pacs: ScriptedPacs
+) -> None:
+    study, uploads = SmallStudy(3, instances=2), archive.home / "received" / "a1"
+    pacs.add(study)
+    uploads.mkdir(parents=True)
+    for number in (1, 2):
+        (uploads / f"{number}.dcm").write_bytes(study.file(number))
+    archive.ingest([uploads])  # it came by another road, and no PACS gave it
+    given = pacs.files[study.uid][study.sop(1)]
+    pacs.files[study.uid][study.sop(1)] = (given[0], with_other_pixels(study))
+    released = archive.pacs_release("main", [study.uid])
+    assert (released.studies, released.files, released.kept) == (0, 0, 1)
+    assert archive.study(study.uid).files == "here"
+    assert [path.name for path in lying(archive)] == ["1.dcm", "2.dcm"], "what was fetched is gone"
+    pacs.files[study.uid][study.sop(1)] = given
+    assert archive.pacs_release("main", [study.uid]).files == 2
+    assert lying(archive) == []
+    assert archive.pacs_fetch(study.uid).files == "here"
+
+
 def test_only_what_was_fetched_is_deleted_again(archive: Archive, pacs: ScriptedPacs) -> None:
     study = SmallStudy(1, instances=2)
     pacs.add(study)
@@ -181,7 +202,8 @@ def test_one_study_that_cannot_be_asked_for_stops_no_release(
     monkeypatch.setattr(Pace, "__call__", lambda _pace, operations: spent.append(operations))
     released = archive.pacs_release("main")
     assert (released.studies, released.files, released.kept) == (2, 2, 1)
-    assert sum(spent) == 2, "it keeps to the rate of the connection"
+    # Of each of two: the list, once more the list, and one instance.
+    assert sum(spent) == 6, "it keeps to the rate of the connection"
 
 
 def test_a_fetch_by_the_receiver_says_that_the_files_are_on_their_way(
