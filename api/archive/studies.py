@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from medsiglip.api.archive.pacs.ledger import names_to_forget
 from medsiglip.api.archive.pacs.stored_files import files_state
 from medsiglip.api.archive.queries import stored_study_uid
 from medsiglip.api.archive.received import discard_waiting
+from medsiglip.api.archive.waiting_instances import discard_of_patient
 from medsiglip.api.errors import ServiceError
 from medsiglip.index import records
 from medsiglip.index.errors import CatalogError
@@ -61,21 +62,36 @@ def forget(archive: OpenedArchive, *, patient: str | None = None, study: str | N
     if patient is not None:
         theirs = [one.study_instance_uid for one in archive.index.studies([f"patient_key={patient}"])]
         pacs = names_to_forget(archive, theirs)
-        _discard_waiting(archive, theirs)
-        removed = archive.index.remove_patient(patient, pacs)
+        was_waiting = _discard_waiting(archive, theirs)
+        was_waiting = _discard_of_patient(archive, patient) or was_waiting
+        removed = _removed(
+            lambda: archive.index.remove_patient(patient, pacs), "unknown-patient", was_waiting
+        )
     else:
         theirs = [stored_study_uid(archive, str(study))]
         pacs = names_to_forget(archive, theirs, str(study))
         was_waiting = _discard_waiting(archive, [str(study)])
-        try:
-            removed = archive.index.remove_study(theirs[0], pacs)
-        except CatalogError as error:
-            if error.code != "unknown-study" or not was_waiting:
-                raise
-            removed = records.Removal(0, 0, 0, 0, 0, 0, 0)
+        removed = _removed(lambda: archive.index.remove_study(theirs[0], pacs), "unknown-study", was_waiting)
     _discard_left(archive, theirs)
     forget_lists(archive.home)
     return Removal(patient_key=patient, study_instance_uid=study, **asdict(removed))
+
+
+def _removed(remove: Callable[[], records.Removal], unknown: str, was_waiting: bool) -> records.Removal:
+    """What was removed from the index; nothing, without the error `unknown`, of what only waited."""
+    try:
+        return remove()
+    except CatalogError as error:
+        if error.code != unknown or not was_waiting:
+            raise
+        return records.Removal(0, 0, 0, 0, 0, 0, 0)
+
+
+def _discard_of_patient(archive: OpenedArchive, patient_key: str) -> bool:
+    from medsiglip.ingest.privacy.deidentify import known_key
+
+    key = known_key(archive.index)
+    return key is not None and discard_of_patient(archive.index, key, patient_key)
 
 
 def _discard_left(archive: OpenedArchive, study_instance_uids: Sequence[str]) -> None:

@@ -245,3 +245,39 @@ def test_a_folder_that_cannot_be_read_holds_up_no_other(
     assert len(jobs(archive)) == len(photographs) - 1
     assert HandOver(archive).repair() == 1
     assert (len(jobs(archive)), markers(archive)) == (len(photographs), [])
+
+
+def test_a_forgotten_patient_takes_new_studies_and_instances_of_no_study_along(
+    archive: Archive, photographs: list[Path], tmp_path: Path
+) -> None:
+    """A receiver has them, and the index has never heard of them."""
+    own, other = photographs[:2]
+    spool_file(archive.home, own)
+    HandOver(archive).hand_over(studies(archive))
+    Worker(archive).run(once=True)
+    key = archive.study(uid_of(own)).patient_key
+
+    def written(name: str, source: Path, study: str) -> Path:
+        made = pydicom.dcmread(source)
+        made.StudyInstanceUID = study
+        made.SOPInstanceUID = made.file_meta.MediaStorageSOPInstanceUID = UID(f"2.25.{len(name)}7")
+        made.save_as(tmp_path / f"{name}.dcm")
+        return tmp_path / f"{name}.dcm"
+
+    theirs, later = written("a", own, "2.25.11"), written("bb", own, "2.25.12")
+    of_none, of_other = written("ccc", own, ""), written("dddd", other, "")
+    spool_file(archive.home, theirs)
+    HandOver(archive).hand_over(studies(archive))
+    for file in (later, of_none, of_other):
+        spool_file(archive.home, file)
+    archive.forget(patient=key)
+    left = [path for folder in studies(archive) for path in folder.iterdir()]
+    assert [pydicom.dcmread(path).SOPInstanceUID for path in left] == ["2.25.47"]
+    assert received(archive) == []
+    [job] = [one for one in jobs(archive) if one.status != "done"]
+    assert job.status == "cancelled"
+
+    spool_file(archive.home, later)
+    assert archive.forget(patient=key).images == 0, "the index does not know them, and they wait"
+    with pytest.raises(CatalogError):
+        archive.forget(patient=key)
