@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -110,14 +111,17 @@ class Campaign:
         return sync
 
     def finish(self) -> None:
-        """Sync undisturbed until nothing waits."""
-        for _ in range(5):
+        """Sync undisturbed until nothing waits: a study whose fetch was cut off is due again only later."""
+        deadline = time.monotonic() + 900
+        answer: dict[str, Any] = {}
+        while time.monotonic() < deadline:
             last = self.start()
             answer = last.answer()
             last.end()
             assert answer.get("failed", ()) == [], answer
             if answer["waiting"] == 0:
                 return
+            time.sleep(2.0)
         raise AssertionError(answer)
 
     def check(self) -> None:
