@@ -18,7 +18,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, SettingsConfigDict
 
+from medsiglip.api.access_settings import Issuer, PublicUrl, ScopeValues, SyslogUrl
 from medsiglip.api.errors import ServiceError
+from medsiglip.api.url_passwords import without_password
 from medsiglip.index.errors import excerpt
 from medsiglip.toml_file import TomlError, parse_toml, toml_bytes
 
@@ -76,6 +78,35 @@ class Settings(BaseSettings):
     rate_burst: int = Field(5_000, ge=1, description="requests that a key which was quiet may send at once")
     session_seconds: float = Field(
         43_200.0, ge=60, le=31_536_000, description="how long a browser stays signed in, in seconds"
+    )
+    oidc_issuer: Issuer | None = Field(
+        None, description="OpenID provider by which people sign in, as its tokens name it"
+    )
+    oidc_client_id: str | None = Field(None, min_length=1, description="this service's name at oidc_issuer")
+    oidc_client_secret_file: Path | None = Field(
+        None, description="file with the secret of oidc_client_id; none for a public client"
+    )
+    oidc_public_url: PublicUrl | None = Field(
+        None, description="address of this service in browsers, to which oidc_issuer sends them back"
+    )
+    oidc_name: str = Field(
+        "your organisation",
+        min_length=1,
+        max_length=100,
+        description="what the sign-in page calls oidc_issuer",
+    )
+    oidc_request: str = Field("openid profile", description="scopes that oidc_issuer is asked for")
+    oidc_claim: str = Field(
+        "groups", min_length=1, description="claim of tokens that says what a person may do; a.b is b in a"
+    )
+    oidc_scopes: ScopeValues = Field(
+        (), description="values of oidc_claim and what they allow, such as read=radiology, comma-separated"
+    )
+    oidc_audience: str | None = Field(
+        None, min_length=1, description="name of this API in access tokens; none is taken when unset"
+    )
+    audit_syslog: SyslogUrl | None = Field(
+        None, description="receiver of the audit trail: udp://, tcp:// or tls://HOST:PORT"
     )
     max_json_bytes: int = Field(
         32 << 20, ge=1024, description="largest body of a request that is no upload, in bytes"
@@ -159,6 +190,12 @@ class Settings(BaseSettings):
     log_file: Path | None = Field(
         None, description="file that servers and workers add their log to; standard error when unset"
     )
+    otlp_endpoint: str | None = Field(
+        None, description="OpenTelemetry collector that traces go to, such as http://127.0.0.1:4318"
+    )
+    trace_ratio: float = Field(
+        1.0, ge=0, le=1, description="part of the traces that are recorded, of those that begin here"
+    )
 
     @field_validator("ingest_roots", mode="before")
     @classmethod
@@ -195,6 +232,13 @@ class Settings(BaseSettings):
     def _check_webhook(cls, value: str | None) -> str | None:
         if value is not None and _WEBHOOK.fullmatch(value) is None:
             raise ValueError(f"{value!r} is no address such as https://ris.example/events")
+        return value
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _check_collector(cls, value: str | None) -> str | None:
+        if value is not None and _WEBHOOK.fullmatch(value) is None:
+            raise ValueError(f"{value!r} is no address such as http://127.0.0.1:4318")
         return value
 
     @field_validator("viewers", mode="before")
@@ -311,34 +355,6 @@ def describe_settings(traced: TracedSettings) -> dict[str, Any]:
 def printable_values(settings: Settings) -> dict[str, Any]:
     """Each setting's value as JSON; of a URL the password is `***`."""
     return {
-        name: _without_password(value) if isinstance(value, str) else value
+        name: without_password(value) if isinstance(value, str) else value
         for name, value in settings.model_dump(mode="json").items()
     }
-
-
-def _without_password(value: str) -> str:
-    """A URL with `***` for the text between the user's colon and the last @, and for parameters that hold a
-    password for some drivers.
-    """
-    beginning, *parameters = _without_user_password(value).split("&")
-    address, question, first = beginning.partition("?")
-    return address + question + "&".join(map(_without_value_of_password, [first, *parameters]))
-
-
-def _without_user_password(value: str) -> str:
-    last, begin = value.rfind("@"), value.find("://")
-    while 0 <= begin < last:
-        colon = value.find(":", begin + 3, last)
-        if colon >= 0 and not set("/@?#").intersection(value[begin + 3 : colon]):
-            return f"{value[:colon]}:***{value[last:]}"
-        begin = value.find("://", begin + 3)
-    return value
-
-
-def _without_value_of_password(parameter: str) -> str:
-    name = parameter.lower().find("pass")
-    equals = parameter.find("=", name) if name >= 0 else -1
-    if equals < 0:
-        return parameter
-    _, mark, fragment = parameter[equals:].partition("#")
-    return f"{parameter[: equals + 1]}***{mark}{fragment}"

@@ -17,6 +17,7 @@ from medsiglip.api.http.multipart import Received
 from medsiglip.api.http.redaction import redact_paths
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.service.jobs import Job
+from medsiglip.tracing.spans import span
 
 IdempotencyKey = Annotated[
     str | None,
@@ -53,7 +54,9 @@ def submit(
         digest = request_digest(request, submission)
         unique = {"idempotency_key": f"{caller.key_id}:{key}", "request_digest": digest}
     try:
-        job: Job = queue.submit(kind, dict(parameters), key_id=caller.key_id, **unique)
+        with span("job submit", kind="producer", job__kind=kind) as submission_span:
+            job: Job = queue.submit(kind, dict(parameters), key_id=caller.key_id, **unique)
+            submission_span.note(job__id=job.id)
     except CatalogError as error:
         if error.code != "idempotency-key-reused":
             raise

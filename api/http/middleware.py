@@ -19,15 +19,20 @@ from medsiglip.api.http.auth import authenticate
 from medsiglip.api.http.cross_site import CrossSiteRefusal
 from medsiglip.api.http.messages.answers import Compression, Conditions, HeadRequests
 from medsiglip.api.http.messages.body_limit import BodyLimit
+from medsiglip.api.http.oidc.bearer import BearerGate, authenticate_token, is_access_token
 from medsiglip.api.http.problems import problem_of
 from medsiglip.api.http.sessions.cookies import token_of
 from medsiglip.api.http.sessions.session_gate import authenticate_session
 from medsiglip.api.http.sessions.signing_in import SIGN_IN, require_small_body
+from medsiglip.tracing.spans import Span, span, traceparent
 
 if TYPE_CHECKING:
     from medsiglip.api.settings import Settings
 
 PROTECTED = ("/v1/", "/dicom-web/")
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"))
+# What is asked all the time by probes, and would fill a collector.
+_PROBED = frozenset(("/healthz", "/readyz", "/metrics"))
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _BEARER = re.compile(r"bearer +(\S+) *", re.IGNORECASE | re.ASCII)
 _SECURITY_HEADERS = {
@@ -89,6 +94,15 @@ class RequestContext:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if scope["path"] in _PROBED:
+            await self._handle(scope, receive, send)
+            return
+        method = scope["method"] if scope["method"] in _METHODS else "_OTHER"
+        came_with = Headers(scope=scope).get("traceparent")
+        with span(method, kind="server", parent=came_with, http__request__method=method) as request:
+            await self._handle(scope, receive, send, request)
+
+    async def _handle(self, scope: Scope, receive: Receive, send: Send, request: Span | None = None) -> None:
         found = _request_id(Headers(scope=scope).get("x-request-id"))
         scope.setdefault("state", {})["request_id"] = found
         token = request_log.request_id.set(found)
@@ -112,6 +126,8 @@ class RequestContext:
             await problem_of(error)(scope, receive, answer)
         finally:
             self._note(scope, status, time.perf_counter() - begun)
+            if request is not None:
+                _trace(request, scope, status)
             request_log.request_id.reset(token)
 
     @staticmethod
@@ -127,10 +143,23 @@ class RequestContext:
             "key_id": None if caller is None else caller.key_id,
             "client": scope["client"][0] if scope.get("client") else None,
         }
+        if (trace := traceparent()) is not None:
+            fields["trace_id"] = trace.split("-")[1]
         request_log.log_request(_log, fields)
         metrics = getattr(scope["app"].state, "metrics", None)
         if metrics is not None:
             metrics.count_request(scope["method"], route, status, seconds)
+
+
+def _trace(request: Span, scope: Scope, status: int | None) -> None:
+    """Say in the trace what was asked for, by its template, and how it was answered."""
+    route = getattr(scope.get("route"), "path", None)
+    if route is not None:
+        request.note(name=f"{scope['method']} {route}", http__route=route)
+    if status is not None:
+        request.note(http__response__status_code=status)
+    if status is None or status >= 500:
+        request.note(error=str(status or "client-left"))
 
 
 def _set_security_headers(headers: MutableHeaders) -> None:
@@ -174,6 +203,10 @@ async def _identify(request: Request) -> None:
         await authenticate_session(request, token)
         return
     sent = _BEARER.fullmatch(given or "")
+    bearer: BearerGate | None = request.app.state.bearer
+    if sent is not None and bearer is not None and is_access_token(sent[1]):
+        await authenticate_token(request, bearer, sent[1])
+        return
     await authenticate(request, sent[1] if sent else None)
 
 

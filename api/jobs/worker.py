@@ -39,6 +39,7 @@ from medsiglip.api.jobs.heartbeat import Heartbeat
 from medsiglip.api.jobs.job_run import JobRun
 from medsiglip.api.jobs.patience import when_it_answers
 from medsiglip.api.jobs.stored_results import storable
+from medsiglip.api.jobs.traced_job import job_span
 from medsiglip.api.jobs.turns import Turns
 from medsiglip.index.errors import OUTAGES, CatalogError
 from medsiglip.index.service.waiting_uploads import LONG_KINDS
@@ -168,7 +169,8 @@ class Worker:
         """Run the handler of a job and store how it ended; returns the outcome."""
         with run.leased():
             try:
-                result = storable(HANDLERS[run.job.kind](self._archive, run))
+                with job_span(run.job):
+                    result = storable(HANDLERS[run.job.kind](self._archive, run))
                 self._persist(run.publish)
                 return self._end(run, "done", lambda: self._queue.finish(run.job, result))
             except (KeyboardInterrupt, InterruptedIngestError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -10,6 +10,17 @@ from sqlalchemy import Connection, insert, text
 
 from medsiglip.index.catalogue.database import now_of
 from medsiglip.index.catalogue.service_schema import jobs
+
+TRACEPARENT = "traceparent"
+"""The parameter of a job that says of which trace it is part, by W3C Trace Context."""
+_current_trace: list[Callable[[], str | None]] = []
+
+
+def carry_traces(current: Callable[[], str | None] | None) -> None:
+    """From now on jobs that this process submits say of which trace they are part: `current` gives its
+    `traceparent`, or None. None ends it.
+    """
+    _current_trace[:] = [] if current is None else [current]
 
 
 def insert_jobs(
@@ -34,7 +45,9 @@ def insert_jobs(
         "created_at": now,
         **submission,
     }
-    rows = [{**shared, "id": uuid4().hex, "parameters": dict(given)} for given in parameters]
+    trace = _current_trace[0]() if _current_trace else None
+    carried = {} if trace is None else {TRACEPARENT: trace}
+    rows = [{**shared, "id": uuid4().hex, "parameters": {**given, **carried}} for given in parameters]
     if rows:
         connection.execute(insert(jobs), rows)
     return [row["id"] for row in rows]

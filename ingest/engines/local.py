@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from medsiglip.ingest.engines.engine import EmbeddedUnit, EngineOptions, ImageEncoder, gives_images
 from medsiglip.ingest.workers.unit_rendering import FEW_FILES, is_small_and_safe
+from medsiglip.tracing.spans import span
 
 if TYPE_CHECKING:
     from medsiglip.ingest.units.plan import Unit
@@ -105,7 +106,8 @@ class LocalEngine:
         encoder = self._encoder = self._encoder or self._make_encoder()
         together = np.concatenate(inputs) if len(inputs) > 1 else inputs[0]
         begun = time.monotonic()
-        vectors = encoder.encode_images(together)
+        with span("encode", images=len(together)):
+            vectors = encoder.encode_images(together)
         rate = len(together) / max(time.monotonic() - begun, 1e-6)
         self._together = int(min(max(rate * ENCODED_WITHIN_S, 1), ENCODED_TOGETHER))
         return vectors

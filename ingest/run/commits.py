@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from medsiglip.index.records import FileRecord, SeriesBundle, Space
 from medsiglip.ingest.reasons import Rejected
+from medsiglip.tracing.spans import span
 
 if TYPE_CHECKING:
     from medsiglip.index.case_index import CaseIndex
@@ -71,7 +72,7 @@ class Commits:
         )
         bundles, refused, taken = self._bundles, self._refused, self._taken
         self._bundles, self._refused, self._taken, self._vectors = [], [], 0, []
-        with self._interruption.held():
+        with self._interruption.held(), span("commit", files=taken, images=len(vectors)):
             self._add(bundles, vectors, refused)
         self._last = time.monotonic()
         return taken, len(vectors)

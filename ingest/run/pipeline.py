@@ -31,6 +31,7 @@ from medsiglip.ingest.run.triage import Triage, find_changes, scan_changes
 from medsiglip.ingest.run.warning_lines import grouped
 from medsiglip.ingest.run.withheld import withheld
 from medsiglip.ingest.units.plan import PlanOptions
+from medsiglip.tracing.spans import span
 
 if TYPE_CHECKING:
     from medsiglip.checkpoint import Checkpoint
@@ -75,7 +76,7 @@ def ingest(
     `InterruptedIngestError` on Ctrl-C or SIGTERM, which keeps what was committed until then, and the index's
     `CatalogError`.
     """
-    with interruptible() as interruption:
+    with span("ingest"), interruptible() as interruption:
         run = _Run(
             index, checkpoint, make_encoder, options or IngestOptions(), on_progress, interruption, details
         )
@@ -126,13 +127,16 @@ class _Run:
             metadata = read_metadata(self.options.metadata)
         self.index.activate(self.space)
         key = bound_key(self.index, self.options.phi)
-        self.triage, changed = find_changes(
-            paths, self.index, key, self.on_progress, self.options.metadata, self.options.within
-        )
+        with span("ingest walk") as walked:
+            self.triage, changed = find_changes(
+                paths, self.index, key, self.on_progress, self.options.metadata, self.options.within
+            )
+            walked.note(files=self.triage.files, changed=len(changed))
         if not self.options.dry_run:
             self.engine.prepare(len(changed))
         if changed or self.triage.records:
-            scan_changes(self.triage, changed, self.index, key, metadata, self.on_progress)
+            with span("ingest scan", files=len(changed)):
+                scan_changes(self.triage, changed, self.index, key, metadata, self.on_progress)
             self.warnings += self.triage.warnings
             if self.options.dry_run:
                 return self._dry_run(key, begun)
@@ -140,7 +144,8 @@ class _Run:
             if self.triage.records:
                 self.index.files.put(self.triage.records)
             if self.triage.headers:
-                self._embed(key)
+                with span("ingest embed", files=len(self.triage.headers), engine=self.options.engine):
+                    self._embed(key)
         if metadata and not self.options.dry_run:
             from medsiglip.ingest.run.placement import misplaced_pictures
 

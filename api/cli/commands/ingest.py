@@ -68,6 +68,7 @@ def ingest(
     from medsiglip.api.archive.audit_trail import record_local
     from medsiglip.api.cli.presentation.archive import show_ingest
     from medsiglip.api.cli.progress import progress_display
+    from medsiglip.api.tracing.process import traced
     from medsiglip.ingest.units.plan import PlanOptions
 
     if watch and dry_run:
@@ -84,7 +85,7 @@ def ingest(
         "reports": report or (),
         "show_burned_in": show_burned_in,
     }
-    with run.archive() as archive, progress_display() as on_progress:
+    with traced(run.settings(), "ingest"), run.archive() as archive, progress_display() as on_progress:
         if watch:
             run.note(f"watching; files are taken in when unchanged for {settle:g} s, Ctrl-C ends it")
             answer = archive.watch(paths, settle=settle, on_progress=on_progress, on_batch=run.note, **given)

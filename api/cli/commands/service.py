@@ -52,15 +52,19 @@ def serve(
     from medsiglip.api.archive.keys import take_bootstrap_key
     from medsiglip.api.http.app import create_app
     from medsiglip.api.http.listening import open_sockets, url_of
+    from medsiglip.api.http.oidc.configuration import oidc_configuration
     from medsiglip.api.http.reloading import reload
     from medsiglip.api.http.routes.jobs import followers
     from medsiglip.api.http.serving import serve as answer_requests
     from medsiglip.api.jobs.patience import when_it_answers
     from medsiglip.api.jobs.supervision import SupervisedProcess
     from medsiglip.api.jobs.worker import GRACE_SECONDS
+    from medsiglip.api.tracing.process import traced
 
     run = invocation(context)
     settings = run.settings()
+
+    by_provider = oidc_configuration(settings) is not None
 
     def listen() -> tuple[list[socket.socket], str]:
         with run.archive() as archive:
@@ -68,9 +72,9 @@ def serve(
             if settings.bootstrap_key_file is not None:
                 take_bootstrap_key(archive.index, settings.bootstrap_key_file)
             next_step = _next_step(archive)
-            return open_sockets(host, port, archive.index.api_keys), next_step
+            return open_sockets(host, port, archive.index.api_keys, is_closed=by_provider), next_step
 
-    with logged(run):
+    with logged(run), traced(settings, "api"):
         sockets, next_step = when_it_answers(listen, time.sleep) if wait else listen()
         url = url_of(host, sockets)
         beside = [() if no_worker else _WORKER, _RECEIVER if receive else ()]
@@ -130,9 +134,10 @@ def worker(
     from medsiglip.api.http.reloading import reloaded
     from medsiglip.api.jobs.supervision import call_when_input_ends
     from medsiglip.api.jobs.worker import Worker
+    from medsiglip.api.tracing.process import traced
 
     run = invocation(context)
-    with logged(run), run.archive() as archive:
+    with logged(run), traced(run.settings(), "worker"), run.archive() as archive:
         works = Worker(
             archive, poll_seconds=poll, renew_settings=lambda current: reloaded(current, run.settings)
         )
