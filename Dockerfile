@@ -9,7 +9,8 @@ RUN python -m venv /opt/medsiglip
 COPY pyproject.toml constraints.txt ./
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-print(*project['dependencies'], *project['optional-dependencies']['postgresql'], sep='\n')" > requirements.txt \
+extras = [project['optional-dependencies'][name] for name in 'postgresql oidc milvus ray tracing'.split()]; \
+print(*project['dependencies'], *sum(extras, []), sep='\n')" > requirements.txt \
     && pip install --constraint constraints.txt --requirement requirements.txt
 
 COPY README.md LICENSE NOTICE ./

@@ -6,10 +6,12 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import yaml  # type: ignore[import-untyped]
 from sqlalchemy.engine import make_url
 
 from medsiglip.api.archive.drafts.generators import read_generators
@@ -21,6 +23,7 @@ from tests.repository import ROOT
 
 SERVICES: dict[str, Any] = compose()["services"]
 OURS = ["api", "worker", "api-gpu", "worker-gpu"]
+NODES = ["ray-head", "ray-worker"]
 
 
 def test_it_is_valid_by_the_schema_of_compose() -> None:
@@ -38,7 +41,12 @@ def test_it_is_valid_by_the_schema_of_compose() -> None:
 
 def test_without_a_profile_there_are_a_server_a_worker_and_a_database() -> None:
     assert [name for name, one in SERVICES.items() if "profiles" not in one] == ["api", "worker", "database"]
-    assert {name for one in SERVICES.values() for name in one.get("profiles", ())} == {"gpu", "medgemma"}
+    assert {name for one in SERVICES.values() for name in one.get("profiles", ())} == {
+        "gpu",
+        "medgemma",
+        "milvus",
+        "ray",
+    }
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -59,7 +67,7 @@ def test_one_service_builds_our_image_and_the_others_are_pinned() -> None:
     assert builders == ["api"]
     for name, one in SERVICES.items():
         if one["image"] == SERVICES["api"]["image"]:
-            assert name in OURS
+            assert name in {*OURS, *NODES}
             assert name in builders or one["pull_policy"] == "never"
         else:
             assert re.search(r":v?\d", one["image"])
@@ -89,7 +97,7 @@ def test_volumes_and_secrets_of_a_service_are_declared_and_mounted(name: str) ->
         assert source in {*whole["volumes"], *whole["secrets"], *whole["configs"]} or source.startswith("./")
     for variable, value in service["environment"].items():
         if value.startswith("/"):
-            assert value in mounted, variable
+            assert {value, str(PurePosixPath(value).parent)} & set(mounted), variable
         if re.search("PASSWORD|TOKEN|KEY", variable):
             assert variable.endswith(("_FILE", "_PATH")), f"{variable} must be given as a file"
     for other, how in service.get("depends_on", {}).items():
@@ -154,6 +162,55 @@ def test_the_generator_is_the_one_that_is_served() -> None:
     assert given["dtype"] == "bfloat16"
     assert "ports" not in service
     assert generator.make() is not None
+
+
+def test_milvus_is_reached_by_servers_and_workers_alone() -> None:
+    milvus, vectors = SERVICES["milvus"], compose()["networks"]["vectors"]
+    assert vectors == {"internal": True}
+    assert milvus["networks"] == ["vectors"]
+    assert "ports" not in milvus
+    assert {name for name, one in SERVICES.items() if "vectors" in one["networks"]} == {"milvus", *OURS}
+    folder = PurePosixPath(milvus["environment"]["ETCD_DATA_DIR"])
+    assert str(folder.parent) in mounts(milvus)  # it lasts as the vectors do
+    etcd = yaml.safe_load((ROOT / compose()["configs"]["milvus_etcd"]["file"]).read_text())
+    assert milvus["environment"]["ETCD_CONFIG_PATH"] in mounts(milvus)
+    assert urlsplit(etcd["listen-client-urls"]).hostname == "127.0.0.1"
+
+
+def test_the_addresses_in_the_comments_are_those_of_the_services() -> None:
+    said = dict(re.findall(r"(MEDSIGLIP_\w+): \$\{\w+:-\} # (\S+) with the profile", COMPOSE.read_text()))
+    vectors, engine = urlsplit(said["MEDSIGLIP_VECTOR_URL"]), urlsplit(said["MEDSIGLIP_INGEST_ENGINE"])
+    assert (vectors.scheme, engine.scheme) == ("milvus", "ray")
+    assert (vectors.port, "milvus") == (19530, vectors.hostname)
+    assert SERVICES[str(engine.hostname)]["command"].count(f"--ray-client-server-port={engine.port}") == 1
+    moved = compose(MEDSIGLIP_VECTOR_URL=vectors.geturl())["services"]
+    assert {moved[name]["environment"]["MEDSIGLIP_VECTOR_URL"] for name in OURS} == {vectors.geturl()}
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_nodes_of_ray_see_the_files_of_workers_and_are_closed(name: str) -> None:
+    node, worker = SERVICES[name], SERVICES["worker"]
+    assert mounts(node) == {
+        path: source for path, source in mounts(worker).items() if source in set(mounts(node).values())
+    }
+    assert {"/data", "/var/lib/medsiglip", "/var/cache/medsiglip"} < set(mounts(node))
+    assert "home:/var/lib/medsiglip:ro" in node["volumes"]
+    assert node["networks"] == ["cluster"]
+    assert compose()["networks"]["cluster"] == {"internal": True}
+    assert "ports" not in node
+    assert node["read_only"] is True
+    assert node["user"] == worker["user"]
+    words = [*node["entrypoint"], *node["command"]]
+    assert words[:2] == ["ray", "start"]
+    assert "--disable-usage-stats" in words
+    given = [word.split("=")[1] for word in words if "port=" in word]
+    assert len(set(given)) == len(given)
+    if name == "ray-head":
+        assert "--include-dashboard=false" in words
+    else:
+        (address,) = [word.split("=")[1] for word in words if word.startswith("--address=")]
+        host, port = address.split(":")
+        assert f"--port={port}" in SERVICES[host]["command"]
 
 
 def test_variables_are_documented() -> None:

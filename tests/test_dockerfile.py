@@ -53,6 +53,12 @@ def test_libraries_are_those_of_the_constraints() -> None:
     assert "--no-deps" in installs[1]
 
 
+def test_it_has_what_several_machines_need() -> None:
+    (named,) = re.findall(r"for name in '([a-z ]+)'\.split", " ".join(of("RUN")))
+    assert named.split() == ["postgresql", "oidc", "milvus", "ray", "tracing"]
+    assert set(named.split()) <= set(PROJECT["project"]["optional-dependencies"])
+
+
 def test_a_change_of_code_keeps_the_layer_of_libraries() -> None:
     names = [f"{name} {rest}" for name, rest in instructions()]
     first_install = next(n for n, one in enumerate(names) if "pip install" in one)
