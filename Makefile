@@ -1,6 +1,7 @@
 # Everything runs from .venv, which `make install` builds; PYTHON picks the interpreter it is made from.
 PYTHON ?= python3
 VENV := .venv
+MILVUS := .venv-milvus
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 TINY := medsiglip/checkpoints/tiny
@@ -8,7 +9,7 @@ TINY := medsiglip/checkpoints/tiny
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test long-test lint bench gpu-check checkpoint kill-test crash-test reader-kill-test jobs-test receive-test sync-test routing-test statements-test privacy-test certificate-test large-index coverage-test search-test screen-install screen screen-test ohif-test screenshots conformance probe-parity-test calibration-test scope-test why-localisation study-retrieval contract load-test steady fuzz parity clean
+.PHONY: help install milvus-server milvus-test demo serve test long-test lint bench gpu-check checkpoint kill-test crash-test reader-kill-test jobs-test receive-test sync-test routing-test statements-test privacy-test certificate-test large-index coverage-test search-test screen-install screen screen-test ohif-test screenshots conformance probe-parity-test calibration-test scope-test why-localisation study-retrieval contract load-test steady fuzz parity clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,7 +27,7 @@ demo: $(INSTALLED) ## synthetic studies -> DICOM -> ingest -> zero-shot, retriev
 
 # Two processes on two cores: threads of their own would wait for each other, and spin.
 test: export OMP_NUM_THREADS ?= 1
-test: $(INSTALLED) ## all tests (set MEDSIGLIP_TEST_DATA and MEDSIGLIP_TEST_CASES to include those on real files and reported cases)
+test: $(INSTALLED) milvus-server ## all tests (set MEDSIGLIP_TEST_DATA and MEDSIGLIP_TEST_CASES to include those on real files and reported cases)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 60 --durations-min 5
 
 long-test: export OMP_NUM_THREADS ?= 1
@@ -59,6 +60,18 @@ checkpoint: $(INSTALLED) ## synthesise phantoms and train the tiny model anew (u
 
 kill-test: $(INSTALLED) ## twenty ingests killed with SIGKILL at random moments, each repaired by a plain re-run
 	$(BIN)/python -m pytest -m campaign tests/api/jobs/test_kill.py
+
+milvus-server: $(MILVUS)/.installed ## the Milvus server that tests start, in .venv-milvus (350 MB; a minute)
+
+# Where it cannot be had, the tests on it are skipped and say so.
+$(MILVUS)/.installed:
+	@rm -rf $(MILVUS)
+	@$(PYTHON) -m venv $(MILVUS) && $(MILVUS)/bin/python -m pip install --quiet --no-deps milvus==2.3.5 \
+	  && $(MILVUS)/bin/python -c 'from milvus import _initialize_data_files as unpack; unpack("$(MILVUS)/server")' \
+	  && touch $@ || { rm -rf $(MILVUS); echo "the Milvus server of PyPI cannot be had here; tests on it are skipped" >&2; }
+
+milvus-test: $(INSTALLED) milvus-server ## a Milvus server killed while writers add, delete and search, twenty times (some minutes)
+	$(BIN)/python -m pytest -m campaign -s tests/index/engines/milvus/test_milvus_campaign.py
 
 crash-test: $(INSTALLED) ## a process that dies at every single step of a write, on SQLite and PostgreSQL
 	$(BIN)/python -m pytest -m campaign tests/index/storage/test_crash.py
@@ -147,5 +160,5 @@ fuzz: $(INSTALLED) ## 20,000 damaged files ingested (about two minutes on 2 core
 	$(BIN)/python -m pytest -m campaign -s tests/ingest/test_mutations.py
 
 clean: ## remove .venv, caches and the demonstration's output
-	rm -rf $(VENV) *.egg-info build dist site demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(MILVUS) *.egg-info build dist site demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

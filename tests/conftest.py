@@ -13,6 +13,7 @@ from zlib import crc32
 import pytest
 from hypothesis import settings
 
+from tests.index.engines.milvus_server import BUILT_BY, MilvusServer, find_server
 from tests.postgresql_server import PostgresqlServer, find_programs
 
 
@@ -96,6 +97,21 @@ def postgresql_server() -> Iterator[PostgresqlServer]:
             yield server
         finally:
             server.stop()
+
+
+@pytest.fixture(scope="session")
+def milvus_server() -> Iterator[MilvusServer]:
+    """A Milvus server, which ends with the tests."""
+    programs = find_server()
+    if programs is None:
+        pytest.skip(f"no Milvus server was built: {BUILT_BY}")
+    with tempfile.TemporaryDirectory(prefix="milvus-") as folder:
+        server = MilvusServer(programs, Path(folder))
+        try:
+            server.start()
+            yield server
+        finally:
+            server.kill()
 
 
 @pytest.fixture

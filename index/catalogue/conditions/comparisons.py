@@ -66,7 +66,7 @@ def compare(expression: Expression, column: ColumnElement[Any], kind: Kind) -> C
         raise bad_filter(expression.text, f"{operator} compares with one number or date")
     if kind == "number":
         return ORDER[operator](column, number(expression, values[0]))
-    first, last = _days(expression, values[0])
+    first, last = days(expression, values[0])
     return ORDER[operator](column, last if operator in ("<=", ">") else first)
 
 
@@ -113,7 +113,7 @@ def _one_of(
         ways = [_within(expression, column, ranges)] if ranges else []
         return or_(*ways, *([_one_number_of(column, single)] if single else []))
     if kind == "date":
-        return _within_any(column, [_days(expression, value) for value in values])
+        return _within_any(column, [days(expression, value) for value in values])
     if kind == "code":
         codes = listed(values)
         return func.upper(column).in_(select(func.upper(codes.c.value)))
@@ -172,7 +172,7 @@ def number(expression: Expression, text: str) -> float:
     return float(text)
 
 
-def _days(expression: Expression, text: str) -> tuple[str, str]:
+def days(expression: Expression, text: str) -> tuple[str, str]:
     """First and last day, ISO 8601, of a year, a month or a day."""
     found = _DATE.fullmatch(text)
     year, month, day = (int(part) if part else 0 for part in found.groups()) if found else (0, 0, 0)
