@@ -37,6 +37,7 @@ from medsiglip.index.service.api_keys import ApiKeys
 from medsiglip.index.service.audit_log import AuditLog
 from medsiglip.index.service.drafts import DraftStore
 from medsiglip.index.service.jobs import JobQueue
+from medsiglip.index.service.people import People
 from medsiglip.index.service.received_batches import ReceivedBatches
 from medsiglip.index.service.routing_rules import RoutingRuleStore
 from medsiglip.index.service.sessions import SessionStore
@@ -217,6 +218,11 @@ class CaseStores:
     def api_keys(self) -> ApiKeys:
         """The keys of clients of the HTTP service."""
         return ApiKeys(self._database)
+
+    @cached_property
+    def people(self) -> People:
+        """People who sign in at an OpenID provider."""
+        return People(self._database)
 
     @cached_property
     def sessions(self) -> SessionStore:

@@ -18,6 +18,8 @@ from medsiglip.api.http import middleware, problems
 from medsiglip.api.http.auditing import ShownStudies
 from medsiglip.api.http.auth import open_gate
 from medsiglip.api.http.messages.query_parameters import known_query
+from medsiglip.api.http.oidc import routes as oidc_routes
+from medsiglip.api.http.oidc.routes import open_oidc
 from medsiglip.api.http.routes import (
     audit,
     calibrations,
@@ -98,6 +100,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             app.state.shown_studies = ShownStudies()
             app.state.pacs_turns = Turns()
             open_gate(app, archive.index.api_keys, chosen)
+            open_oidc(app, archive, chosen)
             app.state.sessions = SessionGate(archive.index.sessions)
             operations.watch(app, archive)
             sweeping = asyncio.create_task(_sweep_regularly(app.state.server))
@@ -118,6 +121,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     middleware.install(app, chosen)
     app.include_router(operations.router)
     app.include_router(docs.router)
+    app.include_router(oidc_routes.router)
     app.include_router(signed_in.router)
     app.include_router(screen.router)
     app.include_router(ohif.router)

@@ -27,6 +27,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from medsiglip.api.errors import ServiceError
 from medsiglip.api.http.rate_limits import TokenBuckets
+from medsiglip.api.loopback import is_loopback
 from medsiglip.api.settings import Settings
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.service.api_keys import SCOPES, ApiKey, ApiKeys
@@ -95,7 +96,8 @@ class Gate:
         self._clock = clock
         self._lock = threading.Lock()
         self._cached: OrderedDict[bytes, tuple[ApiKey, float]] = OrderedDict()
-        self._any_made = False
+        # Where people sign in at a provider, the service is closed before the first key is made.
+        self._any_made = settings.oidc_issuer is not None
         self._open_until = -1.0
         self._requests = TokenBuckets(settings.rate_limit, settings.rate_burst, clock=clock)
         self._wrong = TokenBuckets(_WRONG_KEYS_PER_MINUTE, _WRONG_KEYS_AT_ONCE, clock=clock)
@@ -312,16 +314,6 @@ def refuse_forwarded(request: Request) -> None:
 def proxies_are_configured() -> bool:
     """Whether the environment names proxies whose word about addresses is taken."""
     return bool(os.environ.get("FORWARDED_ALLOW_IPS"))
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine's own, by its form alone."""
-    if host.lower().rstrip(".") == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def name_of(host: str) -> str:

@@ -16,15 +16,16 @@ if TYPE_CHECKING:
 _BACKLOG = 2048
 
 
-def open_sockets(host: str, port: int, keys: ApiKeys) -> list[socket.socket]:
+def open_sockets(host: str, port: int, keys: ApiKeys, *, is_closed: bool = False) -> list[socket.socket]:
     """Bound sockets for every address of a host; port 0 takes a free one, the same for all.
 
-    Raises ServiceError `key-needed` for an address that others can reach while no API key was ever made,
+    `is_closed` says that nobody is let in without a key, though none was made. Raises ServiceError
+    `key-needed` for an address that others can reach while no API key was ever made,
     `bad-host`, `address-in-use` or `no-permission`.
     """
     host = _without_brackets(host)
     addresses = _addresses(host, port)
-    if not keys.any_made():
+    if not (is_closed or keys.any_made()):
         _refuse_others(host, [address[0] for _, address in addresses])
     opened: list[socket.socket] = []
     try:

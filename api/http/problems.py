@@ -29,7 +29,9 @@ MEDIA_TYPE = "application/problem+json"
 STATUSES = {
     "no-key": 401,
     "wrong-key": 401,
+    "wrong-token": 401,
     "session-ended": 401,
+    "no-access": 403,
     "insecure-sign-in": 403,
     "missing-scope": 403,
     "foreign-host": 403,
@@ -118,6 +120,8 @@ STATUSES = {
     "worker-start-failed": 503,
     "out-of-memory": 503,
     "shutting-down": 503,
+    "provider-unreachable": 503,
+    "wrong-provider": 503,
     "disk-full": 507,
 }
 _ERROR_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}

@@ -16,9 +16,11 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/app/session")
-async def signed_in(request: Request) -> dict[str, bool]:
-    """`{"signed_in": bool}`; other refusals, such as of pages of other sites, as for every route."""
-    token = token_of(request)
+async def signed_in(request: Request) -> dict[str, object]:
+    """`{"signed_in": bool}`, and in `provider` the name of the OpenID provider by which people may sign in,
+    if there is one; other refusals, such as of pages of other sites, as for every route.
+    """
+    token, signed_in = token_of(request), True
     try:
         if token is None:
             await authenticate(request, None)
@@ -27,5 +29,7 @@ async def signed_in(request: Request) -> dict[str, bool]:
     except ServiceError as error:
         if error.code not in ("no-key", "session-ended"):
             raise
-        return {"signed_in": False}
-    return {"signed_in": True}
+        signed_in = False
+    settings = request.app.state.server.settings
+    provider = {"provider": settings.oidc_name} if settings.oidc_issuer else {}
+    return {"signed_in": signed_in, **provider}

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from fastapi import Request, Response
 
 from medsiglip.api.errors import ServiceError
-from medsiglip.api.http.auth import is_loopback, name_of
+from medsiglip.api.http.auth import name_of
+from medsiglip.api.loopback import is_loopback
 from medsiglip.index.service.sessions import is_token
 
 PLAIN = "medsiglip_session"
@@ -42,7 +43,11 @@ def require_private_line(request: Request) -> None:
 
 def set_token(request: Request, response: Response, token: str, expires_at: datetime) -> None:
     """Give a browser its token until the session's end."""
-    secure = _is_secure(request)
+    put_token(response, token, expires_at, secure=_is_secure(request))
+
+
+def put_token(response: Response, token: str, expires_at: datetime, *, secure: bool) -> None:
+    """As `set_token`, where it is known whether the browser speaks TLS."""
     left = int((expires_at - datetime.now(UTC)).total_seconds())
     response.set_cookie(
         SECURE if secure else PLAIN,

@@ -153,7 +153,14 @@ TABLE: dict[tuple[str, str], str | None] = {
 }
 UNDESCRIBED = {
     *("/", "/ohif", "/ohif/{address:path}", "/openapi.json", "/docs", "/docs/{name}"),
-    *("/app", "/app/session", "/app/{address:path}", "/app/built/{name:path}"),
+    *(
+        "/app",
+        "/app/session",
+        "/app/session/oidc",
+        "/app/session/oidc/callback",
+        "/app/{address:path}",
+        "/app/built/{name:path}",
+    ),
 }
 
 
