@@ -14,6 +14,8 @@ from medsiglip.index.catalogue import case_queries, identity, spaces
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.opening import BUSY_SECONDS, open_catalogue
 from medsiglip.index.catalogue.schema import ACTIVE_SPACE, images, instances, studies
+from medsiglip.index.engines.home_engine import HomeEngine
+from medsiglip.index.engines.opening import EngineSetting
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.info_records import IndexInfo, TuningTrial
 from medsiglip.index.label_records import LabelRecord
@@ -56,8 +58,15 @@ class CaseIndex(CaseStores):
     (`medsiglip.index.catalogue.database`), such as `disk-full` or `database-unreachable`.
     """
 
-    def __init__(self, database: Database, vector_dtype: Dtype, index_kind: str = AUTO) -> None:
-        super().__init__(database, CurrentSpace(database, index_kind))
+    def __init__(
+        self,
+        database: Database,
+        vector_dtype: Dtype,
+        index_kind: str = AUTO,
+        vector_engine: EngineSetting | None = None,
+    ) -> None:
+        engine = None if vector_engine is None else HomeEngine(database, vector_engine)
+        super().__init__(database, CurrentSpace(database, index_kind, engine))
         self.home = database.home
         self._dtype = vector_dtype
 
@@ -70,13 +79,16 @@ class CaseIndex(CaseStores):
         database_url: str | None = None,
         vector_dtype: Dtype = "float32",
         index_kind: str = AUTO,
+        vector_engine: EngineSetting | None = None,
         busy_seconds: float = BUSY_SECONDS,
     ) -> Self:
         """Open a home, made and migrated as needed. Nothing is deleted: see `clean_up`.
 
         With `create` False a folder without an archive is not changed: `CatalogError` `no-archive`.
         `vector_dtype` is how new vectors are stored, `index_kind` a kind of search or `auto` (`index_kinds`),
-        and `busy_seconds` how long to wait for another writer.
+        `vector_engine` where vectors lie beside the shards (None: in the memory of each process that
+        searches), and `busy_seconds` how long to wait for another writer. The engine is reached when it is
+        first needed.
         Raises `CatalogError` `older-home` or `newer-home` for a home of a version that this one cannot read,
         `other-catalogue` if home and catalogue do not belong together, and `older-catalogue` if the home has
         changed since the catalogue was saved.
@@ -87,7 +99,7 @@ class CaseIndex(CaseStores):
         except BaseException:
             database.close()
             raise
-        return cls(database, vector_dtype, index_kind)
+        return cls(database, vector_dtype, index_kind, vector_engine)
 
     def close(self) -> None:
         """Write a snapshot of FAISS if it is worth it, and disconnect from the catalogue."""
@@ -385,6 +397,13 @@ class CaseIndex(CaseStores):
         done = compact(self._database)
         self.clean_up()
         return done
+
+    def feed_engine(self) -> bool:
+        """Tell the vector engine what changed, so that searches need not; whether there is an engine."""
+        engine = self._current.engine
+        if engine is not None:
+            engine.catch_up()
+        return engine is not None
 
     def export(self, folder: Path) -> int:
         """Write `images.parquet` with a row for each image of the active space; returns their number."""

@@ -22,7 +22,8 @@ LIMITED = ("per_patient", "per_study", "per_series", "per_label")
 class SearchOptions:
     """In what way is searched; the hits are chosen best first among what passes `where`.
 
-    `exact` False lets a kind of index miss some where that saves time. `compare` `sets` compares the images
+    `exact` False lets a kind of index miss some where that saves time; None does so where the vectors lie in
+    an engine. `compare` `sets` compares the images
     of studies with each other, `means` the normalised means of their vectors. Hits have a score of at least
     `min_score`. There are at most `per_patient` hits of one patient, and so on; `per_label` counts a hit for
     each of its labels above 0.5, and one without such a label always counts as nothing. With `dedupe` a row
@@ -37,7 +38,7 @@ class SearchOptions:
     k: int = 10
     level: Level = "image"
     where: tuple[str, ...] = ()
-    exact: bool = True
+    exact: bool | None = None
     compare: Compare = "means"
     min_score: float | None = None
     per_patient: int | None = None

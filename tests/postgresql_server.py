@@ -6,7 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -16,6 +16,10 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 TEMPLATE = "with_tables"
+# Not the order of bytes: a server sorts texts as its language does, and nothing may depend on it.
+ENGLISH = ("--locale-provider=icu", "--icu-locale=en-US", "--locale=C", "--encoding=UTF8")
+BUILT_IN = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--encoding=UTF8")
+"""For servers that were built without ICU."""
 _SETTINGS: Mapping[str, object] = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -38,8 +42,15 @@ def find_programs() -> Path | None:
 class PostgresqlServer:
     """One server in `folder`, which must be reachable for the user that it runs as."""
 
-    def __init__(self, programs: Path, folder: Path, settings: Mapping[str, object] | None = None) -> None:
+    def __init__(
+        self,
+        programs: Path,
+        folder: Path,
+        settings: Mapping[str, object] | None = None,
+        locale: Sequence[str] = ENGLISH,
+    ) -> None:
         self._programs = programs
+        self._locale = locale
         self._settings = {**_SETTINGS, **(settings or {})}
         self._folder = folder
         self._user = "postgres" if os.geteuid() == 0 else None  # the server refuses to run as root
@@ -55,9 +66,7 @@ class PostgresqlServer:
         """Make the cluster, and start it."""
         if self._user:
             shutil.chown(self._folder, self._user)
-        # Not the order of bytes: a server sorts texts as its language does, and nothing may depend on it.
-        locale = ["--locale-provider=icu", "--icu-locale=en-US", "--locale=C", "--encoding=UTF8"]
-        self._call("initdb", "--auth=trust", "--username=tester", "--no-sync", *locale)
+        self._call("initdb", "--auth=trust", "--username=tester", "--no-sync", *self._locale)
         self.start()
 
     def start(self) -> None:

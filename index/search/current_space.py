@@ -11,8 +11,10 @@ from sqlalchemy import Connection, select
 from medsiglip.index.catalogue import spaces
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.schema import home as home_table
+from medsiglip.index.engines.home_engine import HomeEngine, leave_engine
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import Space
+from medsiglip.index.search.engine_space import EngineSpaceLoader
 from medsiglip.index.search.kinds.index_kinds import AUTO, ChosenKind
 from medsiglip.index.search.loaded import LoadedSpace
 from medsiglip.index.search.space_loader import SpaceLoader
@@ -28,12 +30,13 @@ class CurrentSpace:
     catalogue changed makes the next one beside it, while others go on with theirs.
     """
 
-    def __init__(self, database: Database, kind: str = AUTO) -> None:
-        """`kind` is one of `KINDS` or `auto`."""
+    def __init__(self, database: Database, kind: str = AUTO, engine: HomeEngine | None = None) -> None:
+        """`kind` is one of `KINDS` or `auto`, for vectors in memory; with an `engine` they lie there."""
         self._database = database
         self._kind = kind
+        self.engine = engine
         self._active: spaces.ActiveSpace | None = None
-        self._held: tuple[SpaceLoader, LoadedSpace] | None = None
+        self._held: tuple[SpaceLoader | EngineSpaceLoader, LoadedSpace] | None = None
         # Held while a state is made from the one before, so that no work is done twice.
         self._following = threading.RLock()
         self._rebuilding = threading.Lock()
@@ -92,7 +95,7 @@ class CurrentSpace:
         for attempt in range(_ATTEMPTS):
             active, held = self.needed(), self._held
             if held is None or held[0].active != active or held[0].is_outdated():
-                loader = SpaceLoader(self._database, active, kind=self._kind)
+                loader = self._loader(active)
                 state = loader.caught_up(None)
             else:
                 loader, state = held[0], held[0].caught_up(held[1])
@@ -111,6 +114,13 @@ class CurrentSpace:
                         raise
         raise CatalogError("catalog-busy", "The home was switched to other models meanwhile; run this again.")
 
+    def _loader(
+        self, active: spaces.ActiveSpace, queries: Vectors | None = None
+    ) -> SpaceLoader | EngineSpaceLoader:
+        if self.engine is not None:
+            return EngineSpaceLoader(self._database, active, self.engine)
+        return SpaceLoader(self._database, active, queries, kind=self._kind)
+
     def load(self) -> LoadedSpace:
         """The vectors, up to date; they stay as they are for as long as they are used."""
         with self.view() as (state, _):
@@ -124,14 +134,19 @@ class CurrentSpace:
     def rebuild(self, queries: Vectors | None = None) -> None:
         """Load the vectors from the shards again, and write a snapshot, while searches go on with the vectors
         that are in memory; `queries`, float32 [m, d], replace the sample that the index suits. Other
-        processes go over to it with their next search.
+        processes go over to it with their next search. An engine is filled afresh; without one, the home is
+        one without an engine from now on.
         """
         active = self.needed()
         checked = None
         if queries is not None and len(queries):
             checked = spaces.checked_vectors(queries, len(queries), active.space.dimension)
         with self._rebuilding:
-            loader = SpaceLoader(self._database, active, checked, kind=self._kind)
+            if self.engine is None:
+                leave_engine(self._database)
+            else:
+                self.engine.refill()
+            loader = self._loader(active, checked)
             state = loader.caught_up(None, afresh=True)
             with self._database.translate_errors():
                 loader.keep_sample()
@@ -149,6 +164,8 @@ class CurrentSpace:
             held, self._held = self._held, None
         if held is not None:
             held[0].save(held[1])
+        if self.engine is not None:
+            self.engine.close()
 
 
 def _version(connection: Connection) -> tuple[int, int | None]:

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from medsiglip.index.catalogue.spaces import ActiveSpace
+from medsiglip.index.engines.engine import PushedFilter
 from medsiglip.index.records import Level
+from medsiglip.index.search.engines.engine_search import EngineSearch
 from medsiglip.index.search.group_level import GroupLevel, Members
 from medsiglip.index.search.image_owners import ImageOwners
 from medsiglip.index.search.kinds.vector_search import IdPlaces, Mask, Neighbours, VectorSearch, top
@@ -54,6 +56,11 @@ class LoadedSpace:
     levels: Mapping[Level, DerivedLevel]
     samples: dict[tuple[Level, int], tuple[Ids, Vectors]] = field(default_factory=dict)
 
+    @property
+    def has_engine(self) -> bool:
+        """Whether the vectors lie in an engine, not in memory."""
+        return isinstance(self.index, EngineSearch)
+
     def group_level(self, level: Level) -> tuple[GroupLevel, Members]:
         """The means of `series` or `study`, and which images they are of."""
         return self.levels[level].ready(self.index, self.places.ids, self.owners_in_order.level(level))
@@ -82,9 +89,11 @@ class LoadedSpace:
         without: Ids | None = None,
         *,
         exact: bool = True,
+        filters: Sequence[PushedFilter] = (),
     ) -> Neighbours:
         """The min(k, m) nearest of each query at a level among the m rows that have an allowed image and are
-        not among those `without`; `exact` as in `VectorSearch.search`.
+        not among those `without`; `exact` as in `VectorSearch.search`. `filters` are those by which images
+        are allowed, for an engine that applies them by itself.
         """
         index = self._index(level)
         if level == "image" or allowed is None:
@@ -94,6 +103,8 @@ class LoadedSpace:
         if without is not None and len(without):
             kept = ~np.isin(index.ids, without)
             mask = kept if mask is None else mask & kept
+        if isinstance(index, EngineSearch):
+            return index.search(queries, k, mask, exact=exact, filters=filters)
         return index.search(queries, k, mask, exact=exact)
 
     def nearest_studies(
@@ -114,7 +125,7 @@ class LoadedSpace:
         """
         means, members = self.group_level("study")
         passing = None if allowed is None else np.unique(self.owners_in_order.study[allowed])
-        search = StudySearch(self.index, means, members, passing, candidates)
+        search = StudySearch(self.index, means, members, passing, candidates, exact=not self.has_engine)
         left_out = without or [np.empty(0, np.int64)] * len(query_sets)
         return [search.nearest(one, k, theirs) for one, theirs in zip(query_sets, left_out, strict=True)]
 

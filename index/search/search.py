@@ -11,11 +11,13 @@ import numpy as np
 from sqlalchemy import Connection
 
 from medsiglip.index.catalogue.case_queries import images_of_patients
+from medsiglip.index.catalogue.filter_expression import read_terms
 from medsiglip.index.catalogue.filter_queries import parsed, passing_by_level
 from medsiglip.index.catalogue.hit_facts import HitFacts, hit_facts
 from medsiglip.index.catalogue.identity import identity_of
 from medsiglip.index.catalogue.report_search import find_words
 from medsiglip.index.catalogue.report_texts import study_ids
+from medsiglip.index.engines.engine import PushedFilter
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import Hit, Level
 from medsiglip.index.search.current_space import CurrentSpace
@@ -76,10 +78,10 @@ def find(space: CurrentSpace, asked: Sequence[Asked], options: SearchOptions) ->
             _check_vectors(one, loaded.active.space.dimension)
         clock.lap("load")
         names = _Names.read(connection, asked)
-        allowed, steps = _passing(connection, loaded, options.where)
+        allowed, steps, pushed = _passing(connection, loaded, options.where)
         clock.lap("filter")
         common = f"{loaded.active.space.name} {names.home}"
-        everything = Answerers(loaded, options.level, allowed)
+        everything = Answerers(loaded, options.level, allowed, filters=pushed)
         pages = [read_page(one, options, common, everything) for one in asked]
         rankings = _rankings(connection, asked, pages, everything, names, options)
         clock.lap("nearest")
@@ -197,12 +199,11 @@ def _scored(
         if page.cursor.own_is_shown and own is not None:
             without = np.union1d(without, np.array([own], np.int64))
         own = None
+    exact = not answerers.loaded.has_engine if options.exact is None else options.exact
     if options.compare == "sets":
         images = asked.vector[None] if asked.images is None else asked.images
-        return SetRanking(
-            answerers, page.query, without, options.exact, own, images=unit_length(np.asarray(images))
-        )
-    return VectorRanking(answerers, page.query, without, options.exact, own)
+        return SetRanking(answerers, page.query, without, exact, own, images=unit_length(np.asarray(images)))
+    return VectorRanking(answerers, page.query, without, exact, own)
 
 
 def _fused(
@@ -285,10 +286,12 @@ def _misshapen(shape: tuple[int, ...], dimension: int) -> CatalogError:
 
 def _passing(
     connection: Connection, loaded: LoadedSpace, where: Sequence[str]
-) -> tuple[Mask | None, tuple[FilterStep, ...]]:
-    """The images that pass the filters, bool [n] in the order of the loaded index, and each step's part."""
+) -> tuple[Mask | None, tuple[FilterStep, ...], tuple[PushedFilter, ...]]:
+    """The images that pass the filters, bool [n] in the order of the loaded index; each step's part; and the
+    filters as an engine takes them.
+    """
     if not where:
-        return None, ()
+        return None, (), ()
     chosen = parsed(connection, where)
     masks, steps = [], []
     for level, rows in passing_by_level(connection, chosen).items():
@@ -296,4 +299,5 @@ def _passing(
         theirs = tuple(text for text, one in zip(where, chosen, strict=True) if one.level == level)
         steps.append(FilterStep(level, theirs, len(rows)))
     passing: Mask = np.logical_and.reduce(masks)
-    return passing, tuple(steps)
+    pushed = [PushedFilter(tuple(read_terms(text)), one) for text, one in zip(where, chosen, strict=True)]
+    return passing, tuple(steps), tuple(pushed)

@@ -60,8 +60,13 @@ class StudySearch:
         members: Members,
         passing: Ids | None,
         candidates: int,
+        *,
+        exact: bool = True,
     ) -> None:
-        """`means` and `members` are up to date; `passing` are the studies that may answer; all, if None."""
+        """`means` and `members` are up to date; `passing` are the studies that may answer; all, if None.
+        `exact` finds the candidates exactly. Without a spread of the means, nothing is proven.
+        """
+        self._exact = exact
         self._images = images
         self._means = means
         self._members = members
@@ -80,10 +85,10 @@ class StudySearch:
         fetch = min(max(k, self._candidates), count)
         mean = queries.mean(axis=0, dtype=np.float64)
         query = unit_length(mean[None].astype(np.float32))
-        found = self._means.index.search(query, fetch, eligible)
+        found = self._means.index.search(query, fetch, eligible, exact=self._exact)
         chosen = self._thinned(queries, found.ids[0], k)
         scores = rough_scores(queries, self._sets(chosen))
-        if fetch == count or len(chosen) < fetch:
+        if fetch == count or len(chosen) < fetch or not len(self._means.spread.groups):
             how: How = "compared" if len(chosen) == count else "approximate"
             return self._ranked(queries, _near(chosen, scores, k, queries.shape[1]), k, how, len(chosen))
         least = _kth(scores, k) - _SLACK - 6 * rounding(queries.shape[1])

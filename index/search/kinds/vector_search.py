@@ -130,6 +130,14 @@ class IdPlaces:
             raise KeyError(*np.setdiff1d(ids, ordered).tolist())
         return np.asarray(places[found], np.int64)
 
+    def holds(self, ids: Ids) -> Mask:
+        """Which of `ids` [m] are held, bool [m]."""
+        ordered, _ = self._in_order()
+        found = np.searchsorted(ordered, ids)
+        known = found < len(ordered)
+        known[known] = ordered[found[known]] == ids[known]
+        return np.asarray(known, np.bool_)
+
     def mask(self, ids: Ids) -> Mask:
         """Which of the ids in order are among these, bool [n]; unknown ones are ignored."""
         ordered, places = self._in_order()

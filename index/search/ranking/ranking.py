@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from medsiglip.index.engines.engine import PushedFilter
 from medsiglip.index.records import Level
 from medsiglip.index.search.kinds.exact_scores import exact_scores
 from medsiglip.index.search.kinds.vector_search import Mask
@@ -29,12 +30,14 @@ _NONE: Ids = np.empty(0, np.int64)
 class Answerers:
     """What may answer: the images `allowed`, bool [n] in the order of the index, all if None, but none with
     an id above `newest`, where that is given. Series and studies are then as they were without those images.
+    All allowed images pass the `filters`.
     """
 
     loaded: LoadedSpace
     level: Level
     allowed: Mask | None = None
     newest: int | None = None
+    filters: tuple[PushedFilter, ...] = ()
 
     def at_page(self, newest: int) -> Answerers:
         """The same without the images that came after the first page."""
@@ -43,7 +46,7 @@ class Answerers:
             return self
         old = ids <= newest
         allowed = old if self.allowed is None else self.allowed & old
-        return Answerers(self.loaded, self.level, allowed, newest)
+        return Answerers(self.loaded, self.level, allowed, newest, self.filters)
 
     @cached_property
     def changed(self) -> Ids:
@@ -244,7 +247,13 @@ class VectorRanking(ScoredRanking):
         """As in `ScoredRanking`."""
         held = self.answerers
         found = held.loaded.nearest(
-            held.level, self.query[None], count, held.allowed, without=without, exact=self.exact
+            held.level,
+            self.query[None],
+            count,
+            held.allowed,
+            without=without,
+            exact=self.exact,
+            filters=held.filters,
         )
         self.effort.add(found.how[0], int(found.looked_at[0]))
         return found.scores[0], found.ids[0]
@@ -268,7 +277,9 @@ def begin_together(rankings: Sequence[VectorRanking], count: int) -> None:
         return
     held = rankings[0].answerers
     queries = np.stack([one.query for one in rankings])
-    found = held.loaded.nearest(held.level, queries, count + widest, held.allowed, exact=rankings[0].exact)
+    found = held.loaded.nearest(
+        held.level, queries, count + widest, held.allowed, exact=rankings[0].exact, filters=held.filters
+    )
     for number, one in enumerate(rankings):
         ids: NDArray[np.int64] = found.ids[number]
         keep = ~np.isin(ids, np.concatenate([one.without, one.changed[1]]))

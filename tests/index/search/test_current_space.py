@@ -159,13 +159,13 @@ def test_means_are_kept_with_the_snapshot_and_renewed_by_id(
     index.rebuild()
     fill(index, range(50, 51))
     computed: list[int] = []
-    means = group_level._means
+    means = group_level.group_means
 
     def counted(rows: Any, image_ids: Any, members: Any, groups: Any) -> Any:
         computed.extend(groups.tolist())
         return means(rows, image_ids, members, groups)
 
-    monkeypatch.setattr(group_level, "_means", counted)
+    monkeypatch.setattr(group_level, "group_means", counted)
     with catalogue.open(home) as again:
         again.search(unit_vectors(1))
         assert computed == []
