@@ -43,9 +43,8 @@ from medsiglip.index.search_records import Asked, Found, SearchOptions
 from medsiglip.index.storage import crash_recovery, deletion, reembedding, trash
 from medsiglip.index.storage.compaction import compact
 from medsiglip.index.storage.full_text_agreement import mend_full_text
-from medsiglip.index.storage.insertion import add_cases
+from medsiglip.index.storage.insertion import Addition, add_cases
 from medsiglip.index.storage.reembedding import Reembedding
-from medsiglip.index.storage.shards import write_transaction
 from medsiglip.index.vectors import Dtype
 
 DEFAULTS = SearchOptions()
@@ -143,7 +142,8 @@ class CaseIndex(CaseStores):
         """Add whole series in one transaction; returns the image id of each image, in the bundles' order.
 
         `vectors` is float32 [n, d] of unit length, one row for each image of the bundles, in order. What is
-        in the index already, by (SOP Instance UID, pixel hash, frame, rendering), keeps its id and vector.
+        in the index already, by (SOP Instance UID, pixel hash, frame, rendering), keeps its id and vector; of
+        a series that is replaced, what is drawn as it was. A study stays with the patient whom it has.
         `space` is the one that the vectors were made for. Raises `CatalogError` `no-space`, `bad-vectors`, or
         `space-switched` where the home works in another by now.
         """
@@ -151,10 +151,8 @@ class CaseIndex(CaseStores):
         if space is not None and space != active.space:
             raise spaces.switched()
         array = spaces.checked_vectors(vectors, sum(len(b.images) for b in bundles), active.space.dimension)
-        with write_transaction(self._database) as transaction:
-            spaces.require_active(transaction.connection, active)
-            stored = [self._paths.bundle(bundle) for bundle in bundles]
-            image_ids = add_cases(transaction, active.row_id, active.space.name, stored, array, self._dtype)
+        stored = [self._paths.bundle(bundle) for bundle in bundles]
+        image_ids = add_cases(self._database, Addition(active, stored, array, self._dtype))
         if any(bundle.replace_series for bundle in bundles):
             deletion.sweep(self._database)
         return image_ids

@@ -33,6 +33,13 @@ def agree(first: Record, *others: Record) -> Record:
     return replace(first, **values)
 
 
+def of_patient(study: StudyRecord, patient_key: str) -> StudyRecord:
+    """A study under a patient; if it names another one, its facts about that person are dropped."""
+    if study.patient_key == patient_key:
+        return study
+    return StudyRecord(study.study_instance_uid, patient_key, study_description=study.study_description)
+
+
 def _patient(record: StudyRecord | SeriesRecord) -> str | None:
     return record.patient_key if isinstance(record, StudyRecord) else None
 

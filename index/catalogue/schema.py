@@ -139,9 +139,10 @@ metadata = MetaData(
 
 # One row. Every write transaction begins by raising `version`: this is the writers' lock, and tells readers
 # that something changed. `newest_id` is the highest id that a row has had: those from there to `next_id` are
-# reserved for transactions to come (medsiglip.index.catalogue.rows). `identity` is also in a file of the home (medsiglip.index.catalogue.identity);
-# `older_pixel_hashes` says that some may be of an earlier version (medsiglip.index.catalogue.pixel_hashes),
-# and `vector_engine` where vectors lie beside the shards (medsiglip.index.engines), NULL for nowhere.
+# reserved for transactions to come (medsiglip.index.catalogue.rows). `identity` is also in a file of the home
+# (medsiglip.index.catalogue.identity); `older_pixel_hashes` says that some may be of an earlier version
+# (medsiglip.index.catalogue.pixel_hashes), and `vector_engine` where vectors lie beside the shards
+# (medsiglip.index.engines), NULL for nowhere.
 home = Table(
     "home",
     metadata,

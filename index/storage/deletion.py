@@ -203,9 +203,17 @@ def _forget_in_probes(
             connection.execute(update(probes).where(its).values(summary=kept))
 
 
-def clear_series(transaction: WriteTransaction, series_ids: Sequence[int], kept: Collection[int]) -> None:
-    """Delete the content of series except the instances `kept`; the series and all labels stay."""
-    _delete_content(transaction, series_ids, kept)
+def clear_series(
+    transaction: WriteTransaction, series_ids: Sequence[int], kept: Collection[int], stale: Sequence[int]
+) -> bool:
+    """Delete the content of series except the instances `kept`, of which the images `stale` go; the series
+    and all labels stay. Returns whether there was anything to delete.
+    """
+    every = _ids(transaction.connection, instances.c.id, instances.c.series_id, series_ids)
+    if not stale and set(every) <= set(kept):
+        return False
+    _delete_content(transaction, series_ids, kept, stale)
+    return True
 
 
 def sweep(database: Database) -> None:
@@ -228,13 +236,20 @@ def sweep(database: Database) -> None:
 
 
 def _delete_content(
-    transaction: WriteTransaction, series_ids: Sequence[int], kept: Collection[int] = ()
+    transaction: WriteTransaction,
+    series_ids: Sequence[int],
+    kept: Collection[int] = (),
+    stale: Sequence[int] = (),
 ) -> tuple[int, int, int]:
-    """Delete instances, images and files of series; returns how many of each."""
+    """Delete instances of series but those `kept`, with their images and files, and the images `stale`;
+    returns how many of each.
+    """
     connection = transaction.connection
     every = _ids(connection, instances.c.id, instances.c.series_id, series_ids)
     instance_ids = [instance_id for instance_id in every if instance_id not in kept]
     theirs = one_of(images.c.instance_id, instance_ids)
+    if stale:
+        theirs = or_(theirs, one_of(images.c.id, stale))
     shown = select(images.c.id, images.c.shard_id, images.c.series_id, images.c.study_id)
     found = list(connection.execute(shown.where(theirs)))
     image_ids = [row.id for row in found]

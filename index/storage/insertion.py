@@ -1,5 +1,6 @@
 """Adding cases: the rows of patients, studies, series, instances, images and files, and the shard with the
-vectors, in one transaction.
+vectors. The shard is on disk before the transaction begins that names it: writers wait for each other's rows,
+not for each other's disks.
 """
 
 from __future__ import annotations
@@ -7,64 +8,90 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Table, delete, select, update
+from sqlalchemy import Connection, delete
 
-from medsiglip.index.catalogue.agreement import Record, agree
+from medsiglip.index.catalogue import spaces
+from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.one_of import one_of
-from medsiglip.index.catalogue.rows import columns_of, insert_columns, plain, record_of, reserve_ids
-from medsiglip.index.catalogue.schema import files, images, instances, patients, series, studies
+from medsiglip.index.catalogue.rows import NewIds, columns_of, insert_columns, plain
+from medsiglip.index.catalogue.schema import files, images
+from medsiglip.index.catalogue.server_errors import was_undone
+from medsiglip.index.catalogue.spaces import ActiveSpace
 from medsiglip.index.engines import outbox
-from medsiglip.index.records import (
-    FileRecord,
-    ImageRecord,
-    InstanceRecord,
-    SeriesBundle,
-    SeriesRecord,
-    StudyRecord,
+from medsiglip.index.errors import CatalogError
+from medsiglip.index.records import FileRecord, ImageRecord, SeriesBundle
+from medsiglip.index.storage.placing.places import Columns, Identity, Place, known_places, place_instances
+from medsiglip.index.storage.placing.redelivery import (
+    ImageKey,
+    clear_replaced,
+    identities_of,
+    key_of,
+    known_images,
+    redrawn,
+    renew_facts,
 )
-from medsiglip.index.storage import deletion
-from medsiglip.index.storage.shards import WriteTransaction
+from medsiglip.index.storage.shards import (
+    OvertakenError,
+    WriteTransaction,
+    WrittenShard,
+    commit_files,
+    new_files,
+    write_transaction,
+)
 from medsiglip.index.storage.thumbnails import insert_thumbnails
 from medsiglip.index.vectors import Dtype, unit_length
 
-Identity = tuple[str, str]
-"""SOP Instance UID and pixel hash of an instance."""
+# How often a shard is written beside other writers before one is written while they wait.
+_ATTEMPTS = 5
 
 
-Columns = dict[str, Sequence[Any]]
-"""Values of rows by column, each of one length."""
+class Addition(NamedTuple):
+    """What is to be added to the active space: `vectors` float32 [n, d] follow the bundles' images."""
+
+    active: ActiveSpace
+    bundles: Sequence[SeriesBundle]
+    vectors: NDArray[np.float32]
+    dtype: Dtype
 
 
-class Place(NamedTuple):
-    """Row ids of an instance and of the series and study that it belongs to."""
+class _Plan(NamedTuple):
+    """What the index holds of an addition: `known` are its images there by what they are known by, and
+    `stays` those of them that keep their ids; `fresh` are the positions of the others, each once.
+    """
 
-    instance_id: int
-    series_id: int
-    study_id: int
+    known: Mapping[ImageKey, int]
+    stays: Mapping[ImageKey, int]
+    fresh: Mapping[ImageKey, int]
+    new_instances: int
 
 
-def add_cases(
-    transaction: WriteTransaction,
-    space_id: int,
-    space: str,
-    bundles: Sequence[SeriesBundle],
-    vectors: NDArray[np.float32],
-    dtype: Dtype,
-) -> list[int]:
+def add_cases(database: Database, addition: Addition) -> list[int]:
     """Insert what is new and return the image id of every image, in order; what the index holds already stays
     as it is.
 
-    `vectors` float32 [n, d] follow the bundles' images. The new shard is on disk before its row is inserted,
-    so all of it exists from the caller's commit on.
+    What is known is looked up, ids are reserved and the shard is written while others may write. The
+    transaction looks again: where another writer has changed what is known of these images meanwhile, or has
+    given higher ids to rows, the shard is taken back and all is repeated; at last inside the transaction.
     """
+    identities = identities_of(addition.bundles)
+    for image in _records(addition):
+        if (image.sop_instance_uid, image.pixel_hash) not in identities:
+            raise ValueError(f"image of {image.sop_instance_uid} without its instance in the bundle")
     with _UNCOLLECTED:
-        return _add_cases(transaction, space_id, space, bundles, vectors, dtype)
+        for _ in range(_ATTEMPTS):
+            try:
+                return _add_beside_others(database, addition)
+            except OvertakenError:
+                continue
+            except CatalogError as error:
+                if not was_undone(error):
+                    raise
+        return _add_alone(database, addition)
 
 
 class _Uncollected:
@@ -96,43 +123,125 @@ class _Uncollected:
 _UNCOLLECTED = _Uncollected()
 
 
-def _add_cases(
-    transaction: WriteTransaction,
-    space_id: int,
-    space: str,
-    bundles: Sequence[SeriesBundle],
-    vectors: NDArray[np.float32],
-    dtype: Dtype,
-) -> list[int]:
-    connection = transaction.connection
-    _clear_replaced(transaction, bundles)
-    places = place_instances(connection, bundles)
-    wanted = [_image_key(places, image) for bundle in bundles for image in bundle.images]
-    known = _known_images(connection, space_id, {key[0] for key in wanted})
-    fresh: dict[tuple[int, int, str], int] = {}
-    for position, key in enumerate(wanted):
-        if key not in known:
+def _add_beside_others(database: Database, addition: Addition) -> list[int]:
+    with database.read() as connection:
+        plan = _planned(connection, database.objects, addition)
+    if not plan.fresh:
+        with write_transaction(database) as transaction:
+            return _store(transaction, addition, plan, range(0), None)
+    with new_files(database, _rows_at_most(addition, plan)) as written:
+        ids = written.block[: len(plan.fresh)]
+        shard = written.write_shard(addition.active.space.name, *_content(addition, plan, ids))
+        with commit_files(database, written) as transaction:
+            transaction.ids.take(transaction.connection, len(ids))
+            return _store(transaction, addition, plan, ids, shard)
+
+
+def _add_alone(database: Database, addition: Addition) -> list[int]:
+    with write_transaction(database) as transaction:
+        plan = _planned(transaction.connection, database.objects, addition)
+        ids = transaction.ids.take(transaction.connection, len(plan.fresh))
+        shard = None
+        if ids:
+            shard = transaction.files.write_shard(addition.active.space.name, *_content(addition, plan, ids))
+        return _store(transaction, addition, plan, ids, shard)
+
+
+def _planned(connection: Connection, objects: ObjectStore, addition: Addition) -> _Plan:
+    _, bundles, vectors, _ = addition
+    identities = identities_of(bundles)
+    places = known_places(connection, identities)
+    keys = list(map(key_of, _records(addition)))
+    known = _known(connection, addition, places)
+    changed = redrawn(connection, objects, bundles, known, vectors)
+    stays = {key: image_id for key, image_id in known.items() if image_id not in changed}
+    fresh: dict[ImageKey, int] = {}
+    for position, key in enumerate(keys):
+        if key not in stays:
             fresh.setdefault(key, position)
-    image_ids = reserve_ids(connection, len(fresh))
-    known.update(zip(fresh, image_ids, strict=True))
-    if fresh:
-        records = [image for bundle in bundles for image in bundle.images]
-        positions = list(fresh.values())
-        shard_id = transaction.add_shard(
-            space_id, space, np.array(image_ids, np.int64), unit_length(vectors[positions]), dtype
-        )
-        columns = _image_columns([records[position] for position in positions], places)
-        constant = {"space_id": [space_id] * len(fresh), "shard_id": [shard_id] * len(fresh)}
-        insert_columns(connection, images, {"id": image_ids, **constant, **columns})
-        outbox.note_put(connection, images.c.shard_id == shard_id)
-        small = (records[position].thumbnail for position in positions)
-        insert_thumbnails(connection, dict(zip(image_ids, small, strict=True)))
-    write_files(connection, [file for bundle in bundles for file in bundle.files], places)
-    return [known[key] for key in wanted]
+    return _Plan(known, stays, fresh, len(identities) - len(places))
+
+
+def _known(
+    connection: Connection, addition: Addition, places: Mapping[Identity, Place]
+) -> dict[ImageKey, int]:
+    wanted = set(map(key_of, _records(addition)))
+    found = known_images(connection, addition.active.row_id, places)
+    return {key: image_id for key, image_id in found.items() if key in wanted}
+
+
+def _records(addition: Addition) -> list[ImageRecord]:
+    return [image for bundle in addition.bundles for image in bundle.images]
+
+
+def _rows_at_most(addition: Addition, plan: _Plan) -> int:
+    """How many rows an addition inserts at most; the shard's own is one."""
+    bundles = addition.bundles
+    studies = {bundle.study.study_instance_uid for bundle in bundles}
+    series = {(bundle.study.study_instance_uid, bundle.series.series_instance_uid) for bundle in bundles}
+    own = len(plan.fresh) + 1 + plan.new_instances + sum(len(bundle.files) for bundle in bundles)
+    return own + 2 * len(studies) + len(series)
+
+
+def _content(
+    addition: Addition, plan: _Plan, ids: range
+) -> tuple[NDArray[np.int64], NDArray[np.float32], Dtype]:
+    """The content of the shard: ids, vectors, and how they are stored."""
+    vectors = unit_length(addition.vectors[list(plan.fresh.values())])
+    return np.array(ids, np.int64), vectors, addition.dtype
+
+
+def _store(
+    transaction: WriteTransaction,
+    addition: Addition,
+    plan: _Plan,
+    image_ids: range,
+    shard: WrittenShard | None,
+) -> list[int]:
+    """The rows of an addition, of which the shard is that of the fresh images; raises `OvertakenError` if the
+    plan does not hold any more.
+    """
+    connection, bundles, space_id = transaction.connection, addition.bundles, addition.active.row_id
+    spaces.require_active(connection, addition.active)
+    places = known_places(connection, identities_of(bundles))
+    if _known(connection, addition, places) != plan.known:
+        raise OvertakenError
+    if clear_replaced(transaction, bundles, plan.stays):
+        places = known_places(connection, identities_of(bundles))
+    places = place_instances(transaction, bundles, places)
+    renew_facts(connection, bundles, places, plan.stays)
+    if shard is not None:
+        shard_id = transaction.insert_shard(space_id, shard)
+        _insert_images(connection, addition, plan, places, image_ids, shard_id)
+    written = [file for bundle in bundles for file in bundle.files]
+    write_files(connection, written, places, transaction.ids)
+    ids = {**plan.stays, **dict(zip(plan.fresh, image_ids, strict=True))}
+    return [ids[key_of(image)] for image in _records(addition)]
+
+
+def _insert_images(
+    connection: Connection,
+    addition: Addition,
+    plan: _Plan,
+    places: Mapping[Identity, Place],
+    image_ids: Sequence[int],
+    shard_id: int,
+) -> None:
+    records = _records(addition)
+    chosen = [records[position] for position in plan.fresh.values()]
+    columns = _image_columns(chosen, places)
+    constant = {"space_id": [addition.active.row_id] * len(chosen), "shard_id": [shard_id] * len(chosen)}
+    insert_columns(connection, images, {"id": image_ids, **constant, **columns})
+    outbox.note_put(connection, images.c.shard_id == shard_id)
+    small = (image.thumbnail for image in chosen)
+    insert_thumbnails(connection, dict(zip(image_ids, small, strict=True)))
 
 
 def write_files(
-    connection: Connection, records: Iterable[FileRecord], places: Mapping[Identity, Place] | None = None
+    connection: Connection,
+    records: Iterable[FileRecord],
+    places: Mapping[Identity, Place] | None = None,
+    new_ids: NewIds | None = None,
 ) -> None:
     """Store what became of each file, replacing earlier records of the same paths."""
     latest = {record.path: record for record in records}
@@ -144,74 +253,8 @@ def write_files(
     }
     held.update(known_places(connection, [key for key in unknown if key not in held]))
     connection.execute(delete(files).where(one_of(files.c.path, list(latest))))
-    _insert(connection, files, _file_columns(list(latest.values()), held))
-
-
-def _clear_replaced(transaction: WriteTransaction, bundles: Sequence[SeriesBundle]) -> None:
-    replaced = {
-        (bundle.study.study_instance_uid, bundle.series.series_instance_uid)
-        for bundle in bundles
-        if bundle.replace_series
-    }
-    if not replaced:
-        return
-    statement = (
-        select(series.c.id, studies.c.study_instance_uid, series.c.series_instance_uid)
-        .join(studies, series.c.study_id == studies.c.id)
-        .where(one_of(series.c.series_instance_uid, list({uid for _, uid in replaced})))
-    )
-    rows = transaction.connection.execute(statement)
-    found = [series_id for series_id, study, uid in rows if (study, uid) in replaced]
-    if found:
-        beside = known_places(transaction.connection, {one for bundle in bundles for one in bundle.beside})
-        kept = {place.instance_id for place in beside.values()} | _added_since(transaction, found, bundles)
-        deletion.clear_series(transaction, found, kept)
-
-
-def _added_since(
-    transaction: WriteTransaction, series_ids: Sequence[int], bundles: Sequence[SeriesBundle]
-) -> set[int]:
-    """The instances of these series that the bundles that replace them did not know of."""
-    known = {
-        (bundle.study.study_instance_uid, bundle.series.series_instance_uid): bundle.replaced
-        for bundle in bundles
-        if bundle.replace_series and bundle.replaced is not None
-    }
-    if not known:
-        return set()
-    columns = (instances.c.id, instances.c.sop_instance_uid, instances.c.pixel_hash)
-    uids = (studies.c.study_instance_uid, series.c.series_instance_uid)
-    statement = (
-        select(*columns, *uids)
-        .join(series, instances.c.series_id == series.c.id)
-        .join(studies, series.c.study_id == studies.c.id)
-        .where(one_of(instances.c.series_id, list(series_ids)))
-    )
-    rows = transaction.connection.execute(statement)
-    return {
-        instance_id
-        for instance_id, uid, pixel_hash, *where in rows
-        if (uid, pixel_hash) not in known.get((where[0], where[1]), {(uid, pixel_hash)})
-    }
-
-
-def _known_images(
-    connection: Connection, space_id: int, instance_ids: set[int]
-) -> dict[tuple[int, int, str], int]:
-    statement = select(images.c.instance_id, images.c.frame, images.c.rendering, images.c.id).where(
-        one_of(images.c.instance_id, list(instance_ids)), images.c.space_id == space_id
-    )
-    return {
-        (instance_id, frame, rendering): image_id
-        for instance_id, frame, rendering, image_id in connection.execute(statement)
-    }
-
-
-def _image_key(places: Mapping[Identity, Place], image: ImageRecord) -> tuple[int, int, str]:
-    place = places.get((image.sop_instance_uid, image.pixel_hash))
-    if place is None:
-        raise ValueError(f"image of {image.sop_instance_uid} without its instance in the bundle")
-    return place.instance_id, image.frame, image.rendering
+    ids = (new_ids or NewIds()).take(connection, len(latest))
+    insert_columns(connection, files, {"id": ids, **_file_columns(list(latest.values()), held)})
 
 
 def _image_columns(records: Sequence[ImageRecord], places: Mapping[Identity, Place]) -> Columns:
@@ -235,123 +278,3 @@ def _file_columns(records: Sequence[FileRecord], places: Mapping[Identity, Place
     held = [places.get((record.sop_instance_uid or "", record.pixel_hash or "")) for record in records]
     columns["instance_id"] = [place.instance_id if place else None for place in held]
     return columns
-
-
-def known_places(connection: Connection, identities: Iterable[Identity]) -> dict[Identity, Place]:
-    """The places of those instances that are in the catalogue."""
-    found: dict[Identity, Place] = {}
-    wanted = set(identities)
-    source = instances.join(series, instances.c.series_id == series.c.id)
-    statement = (
-        select(
-            instances.c.sop_instance_uid,
-            instances.c.pixel_hash,
-            instances.c.id,
-            instances.c.series_id,
-            series.c.study_id,
-        )
-        .select_from(source)
-        .where(one_of(instances.c.sop_instance_uid, list({uid for uid, _ in wanted})))
-    )
-    for uid, pixel_hash, *ids in connection.execute(statement):
-        found[uid, pixel_hash] = Place(*ids)
-    return {identity: place for identity, place in found.items() if identity in wanted}
-
-
-def place_instances(connection: Connection, bundles: Sequence[SeriesBundle]) -> dict[Identity, Place]:
-    """Insert the instances that are new, with the patients, studies and series that they need."""
-    wanted: dict[Identity, tuple[SeriesBundle, InstanceRecord]] = {}
-    for bundle in bundles:
-        for instance in bundle.instances:
-            wanted.setdefault((instance.sop_instance_uid, instance.pixel_hash), (bundle, instance))
-    places = known_places(connection, wanted)
-    new = {identity: found for identity, found in wanted.items() if identity not in places}
-    needed = list({id(bundle): bundle for bundle, _ in new.values()}.values())
-    study_ids = _place_studies(connection, needed)
-    series_ids = _place_series(connection, needed, study_ids)
-    of_bundle = {}
-    for bundle in needed:
-        study_id = study_ids[bundle.study.study_instance_uid]
-        of_bundle[id(bundle)] = (series_ids[study_id, bundle.series.series_instance_uid], study_id)
-    owners = [of_bundle[id(bundle)] for bundle, _ in new.values()]
-    columns = columns_of(InstanceRecord, [instance for _, instance in new.values()])
-    columns["series_id"] = [series_id for series_id, _ in owners]
-    ids = _insert(connection, instances, columns)
-    for identity, instance_id, owner in zip(new, ids, owners, strict=True):
-        places[identity] = Place(instance_id, *owner)
-    return places
-
-
-def _place_studies(connection: Connection, bundles: Sequence[SeriesBundle]) -> dict[str, int]:
-    wanted: dict[str, StudyRecord] = {}
-    for bundle in bundles:
-        study = bundle.study
-        wanted[study.study_instance_uid] = agree(wanted.get(study.study_instance_uid, study), study)
-    held: dict[str, int] = {}
-    statement = select(studies, patients.c.patient_key).join(patients)
-    statement = statement.where(one_of(studies.c.study_instance_uid, list(wanted)))
-    for row in connection.execute(statement).all():
-        held[row.study_instance_uid] = row.id
-        study = record_of(StudyRecord, row)
-        _update(connection, studies, row.id, study, agree(study, wanted[row.study_instance_uid]))
-    new = [study for uid, study in wanted.items() if uid not in held]
-    patient_ids = _place_patients(connection, [study.patient_key for study in new])
-    columns = columns_of(StudyRecord, new)
-    columns["patient_id"] = [patient_ids[key] for key in columns.pop("patient_key")]
-    columns["added_at"] = [datetime.now(UTC)] * len(new)
-    ids = _insert(connection, studies, columns)
-    return held | {study.study_instance_uid: row_id for study, row_id in zip(new, ids, strict=True)}
-
-
-def _place_patients(connection: Connection, keys: Sequence[str]) -> dict[str, int]:
-    wanted = dict.fromkeys(keys)
-    statement = select(patients.c.patient_key, patients.c.id)
-    found = connection.execute(statement.where(one_of(patients.c.patient_key, list(wanted))))
-    held = {row[0]: row[1] for row in found}
-    new = [key for key in wanted if key not in held]
-    ids = _insert(connection, patients, {"patient_key": new})
-    return held | dict(zip(new, ids, strict=True))
-
-
-def _place_series(
-    connection: Connection, bundles: Sequence[SeriesBundle], study_ids: Mapping[str, int]
-) -> dict[tuple[int, str], int]:
-    wanted: dict[tuple[int, str], SeriesRecord] = {}
-    whole: dict[tuple[int, str], str | None] = {}
-    for bundle in bundles:
-        record = bundle.series
-        key = study_ids[bundle.study.study_instance_uid], record.series_instance_uid
-        wanted[key] = agree(wanted.get(key, record), record)
-        if bundle.replace_series:  # the orientation of all its slices, not of those added before
-            whole[key] = record.orientation
-    held: dict[tuple[int, str], int] = {}
-    uids = list({uid for _, uid in wanted})
-    for row in connection.execute(select(series).where(one_of(series.c.series_instance_uid, uids))).all():
-        key = row.study_id, row.series_instance_uid
-        held[key] = row.id
-        if key in wanted:
-            record = record_of(SeriesRecord, row)
-            agreed = agree(record, wanted[key])
-            agreed = replace(agreed, orientation=whole.get(key, agreed.orientation))
-            _update(connection, series, row.id, record, agreed)
-    new = {key: record for key, record in wanted.items() if key not in held}
-    columns = columns_of(SeriesRecord, list(new.values()))
-    columns["study_id"] = [study_id for study_id, _ in new]
-    ids = _insert(connection, series, columns)
-    return held | dict(zip(new, ids, strict=True))
-
-
-def _update(connection: Connection, table: Table, row_id: int, held: Record, agreed: Record) -> None:
-    """Write what several records agreed on, where it differs from the row."""
-    if agreed != held:
-        columns = columns_of(type(agreed), [agreed])
-        values = {name: value for name, [value] in columns.items() if name in table.c}
-        connection.execute(update(table).where(table.c.id == row_id).values(values))
-        outbox.note_put(connection, (images.c.study_id if table is studies else images.c.series_id) == row_id)
-
-
-def _insert(connection: Connection, table: Table, columns: Columns) -> range:
-    """Insert rows under new ids, in order, and return the ids."""
-    ids = reserve_ids(connection, len(next(iter(columns.values()))))
-    insert_columns(connection, table, {"id": ids, **columns})
-    return ids

@@ -6,15 +6,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.one_of import one_of
-from medsiglip.index.catalogue.rows import insert_rows
+from medsiglip.index.catalogue.rows import NewIds, claim_block, insert_rows
 from medsiglip.index.catalogue.schema import doomed_files, images, shards, spaces
 from medsiglip.index.catalogue.service_schema import unfinished_files
 from medsiglip.index.checksums import is_known
@@ -30,31 +30,76 @@ class NamedFiles(Protocol):
         """Delete a file that no row refers to."""
 
 
-@dataclass(frozen=True, slots=True)
-class WriteTransaction:
-    """A write transaction on the catalogue, and the files that it has put on disk so far: shards and maps."""
+class OvertakenError(Exception):
+    """Another writer has committed rows with higher ids than those that were reserved for a transaction."""
 
-    connection: Connection
+
+class WrittenShard(NamedTuple):
+    """A shard that is on disk, and that no row names yet."""
+
+    name: str
+    rows: int
+    dtype: Dtype
+    checksum: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewFiles:
+    """The files that a write transaction puts on disk, announced before they are written, and a `block` of
+    ids that was reserved together with that.
+    """
+
     home: Path
     token: str
-    new: list[tuple[NamedFiles, str]] = field(default_factory=list)
+    block: range = range(0)
+    written: list[tuple[NamedFiles, str]] = field(default_factory=list)
 
     def new_name(self, folder: NamedFiles) -> str:
         """The name of a file that is about to be written, and is deleted if the transaction fails."""
-        name = f"{self.token}-{len(self.new)}"
-        self.new.append((folder, name))
+        name = f"{self.token}-{len(self.written)}"
+        self.written.append((folder, name))
         return name
+
+    def write_shard(
+        self, space: str, image_ids: Ids, vectors: NDArray[np.floating], dtype: Dtype
+    ) -> WrittenShard:
+        """Write a shard to disk; its row is inserted later."""
+        folder = ShardFolder(self.home, space)
+        name = self.new_name(folder)
+        checksum = folder.write(name, image_ids, vectors, dtype)
+        return WrittenShard(name, len(image_ids), dtype, checksum)
+
+
+@dataclass(frozen=True, slots=True)
+class WriteTransaction:
+    """A write transaction on the catalogue, and the files that it has put on disk so far: shards and maps.
+    `ids` are those of its block, if it has one.
+    """
+
+    connection: Connection
+    files: NewFiles
+    ids: NewIds = field(default_factory=NewIds)
+
+    @property
+    def home(self) -> Path:
+        """Where the files lie."""
+        return self.files.home
+
+    def new_name(self, folder: NamedFiles) -> str:
+        """The name of a file that is about to be written, and is deleted if the transaction fails."""
+        return self.files.new_name(folder)
 
     def add_shard(
         self, space_id: int, space: str, image_ids: Ids, vectors: NDArray[np.floating], dtype: Dtype
     ) -> int:
         """Write a shard to disk, then insert its row; returns the row's id."""
-        folder = ShardFolder(self.home, space)
-        name = self.new_name(folder)
-        checksum = folder.write(name, image_ids, vectors, dtype)
-        row = {"space_id": space_id, "name": name, "rows": len(image_ids), "dtype": dtype}
-        row["checksum"] = checksum
-        return insert_rows(self.connection, shards, [row])[0]
+        return self.insert_shard(space_id, self.files.write_shard(space, image_ids, vectors, dtype))
+
+    def insert_shard(self, space_id: int, shard: WrittenShard) -> int:
+        """Insert the row of a shard that is on disk; returns its id."""
+        [row_id] = self.ids.take(self.connection, 1)
+        self.connection.execute(insert(shards).values(id=row_id, space_id=space_id, **shard._asdict()))
+        return row_id
 
     def delete_files(self, patterns: Sequence[str]) -> None:
         """List files, as globs relative to the home, for deletion after the commit."""
@@ -64,28 +109,49 @@ class WriteTransaction:
 @contextmanager
 def write_transaction(database: Database) -> Iterator[WriteTransaction]:
     """A write transaction; if it fails, the files that it wrote are deleted."""
-    token = crash_recovery.announce(database, "*/*/{token}-*")
-    new: list[tuple[NamedFiles, str]] = []
+    with new_files(database) as files, commit_files(database, files) as transaction:
+        yield transaction
+
+
+@contextmanager
+def new_files(database: Database, ids: int = 0) -> Iterator[NewFiles]:
+    """Files that are written before the transaction that names them (`commit_files`), while nothing is
+    locked, and a block of so many `ids`. If this fails, they are deleted.
+    """
+    token, block = crash_recovery.announce_with_ids(database, "*/*/{token}-*", ids)
+    files = NewFiles(database.home, token, block)
     try:
-        with database.write() as connection:
-            yield WriteTransaction(connection, database.home, token, new)
-            crash_recovery.finish(connection, token)
+        with database.translate_errors():
+            yield files
     except BaseException:
         with suppress(CatalogError, OSError):
-            _take_back(database, token, new)
+            _take_back(database, files)
         raise
 
 
-def _take_back(database: Database, token: str, new: Sequence[tuple[NamedFiles, str]]) -> None:
+@contextmanager
+def commit_files(database: Database, files: NewFiles) -> Iterator[WriteTransaction]:
+    """The write transaction that names new files, and gives the ids of their block to rows.
+
+    Raises `OvertakenError` where another writer has meanwhile committed rows with higher ids.
+    """
+    with database.write() as connection:
+        if not claim_block(connection, files.block):
+            raise OvertakenError
+        yield WriteTransaction(connection, files, NewIds(files.block))
+        crash_recovery.finish(connection, files.token)
+
+
+def _take_back(database: Database, files: NewFiles) -> None:
     """Delete the files of a failed transaction. A commit may succeed and still be reported as failed (the
     connection to the server was lost): then its announcement is gone, and the files stay.
     """
     with database.write_service_tables() as connection:
-        announced = select(unfinished_files.c.token).where(unfinished_files.c.token == token)
+        announced = select(unfinished_files.c.token).where(unfinished_files.c.token == files.token)
         if connection.execute(announced).first() is not None:
-            for folder, name in new:
+            for folder, name in files.written:
                 folder.discard(name)
-            crash_recovery.finish(connection, token)
+            crash_recovery.finish(connection, files.token)
 
 
 def listed(connection: Connection, shard_ids: Sequence[int] | None = None) -> list[Any]:

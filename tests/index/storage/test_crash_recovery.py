@@ -13,7 +13,7 @@ from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.catalogue.service_schema import unfinished_files
 from medsiglip.index.records import ProbeRecord
 from medsiglip.index.storage import trash
-from medsiglip.index.storage.shards import WriteTransaction
+from medsiglip.index.storage.shards import NewFiles, WrittenShard
 from tests.index.conftest import Catalogue
 from tests.index.index_cases import SPACE, make_bundle, unit_vectors
 
@@ -52,14 +52,14 @@ def orphan(index: CaseIndex, home: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     """A shard that a writer left when it was killed before its commit, beside one that is named."""
     index.add([make_bundle(1, 2)], unit_vectors(2))
     [named] = shard_files(home)
-    write = WriteTransaction.add_shard
+    write = NewFiles.write_shard
 
-    def killed(self: WriteTransaction, *given: Any) -> int:
+    def killed(self: NewFiles, *given: Any) -> WrittenShard:
         write(self, *given)
         raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(WriteTransaction, "add_shard", killed)
+        patch.setattr(NewFiles, "write_shard", killed)
         patch.setattr("medsiglip.index.storage.shards._take_back", lambda *_: None)
         with pytest.raises(KilledError):
             index.add([make_bundle(2, 2)], unit_vectors(2, 2))
