@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from medsiglip.api.settings import Settings
     from medsiglip.index.records import Holdings
     from medsiglip.ingest.privacy.deidentify import Phi
+    from medsiglip.ingest.run.file_lines import FileLine
     from medsiglip.ingest.run.pipeline import IngestOptions
     from medsiglip.ingest.run.progress import Progress
-    from medsiglip.ingest.run.run_details import FileLine, RunDetails
+    from medsiglip.ingest.run.run_details import RunDetails
     from medsiglip.ingest.units.plan import PlanOptions
 
 _STAGES = {"walk": "finding files", "scan": "reading headers", "embed": "embedding"}
@@ -125,10 +126,10 @@ def ingest_apart(
     report = _run(archive, paths, request.options(archive), on_progress, details)
     report = _routed(archive, report, on_progress)
     if len(folders) == 1:
-        return {name: IngestedFolder(report, _in_index(details.lines.values())) for name in folders}
+        return {name: IngestedFolder(report, _in_index(details.lines.in_order())) for name in folders}
     lines: dict[Path, list[FileLine]] = {path: [] for path in paths}
-    for path, line in details.lines.items():
-        lines[next(folder for folder in Path(path).parents if folder in lines)].append(line)
+    for line in details.lines.in_order():
+        lines[next(folder for folder in Path(line.path).parents if folder in lines)].append(line)
     used = {name: _in_index(lines[folder]) for name, folder in folders.items()}
     held = archive.index.files.holdings_of(used)
     return {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, select, type_coerce
@@ -22,7 +24,21 @@ from medsiglip.index.catalogue.schema import (
     studies,
 )
 from medsiglip.index.records import SEPARATOR, FileRecord, Holdings, Owner
+from medsiglip.index.scratch import Scratch, portions
 from medsiglip.index.storage.insertion import write_files
+
+_IMAGES = (
+    select(func.count())
+    .where(images.c.instance_id == instances.c.id, images.c.space_id == ACTIVE_SPACE)
+    .correlate(instances)
+    .scalar_subquery()
+)
+# Path, instance, series, study, and number of images.
+_PLACES = (
+    select(files.c.path, instances.c.id, instances.c.series_id, series.c.study_id, _IMAGES)
+    .select_from(files.join(instances, files.c.instance_id == instances.c.id))
+    .join(series, instances.c.series_id == series.c.id)
+)
 
 
 class FileRecordStore:
@@ -90,9 +106,15 @@ class FileRecordStore:
         with self._database.write() as connection:
             connection.execute(delete(files).where(one_of(files.c.path, self._stored(paths))))
 
-    def holdings(self, paths: Collection[str]) -> Holdings:
-        """How many studies, series, instances, and images of the active space these files led to."""
-        return self.holdings_of({"": paths})[""]
+    def holdings(self, *paths: Collection[str]) -> Holdings:
+        """How many studies, series, instances, and images of the active space these files led to. The memory
+        that this takes does not grow with their number. Raises `CatalogError` `no-scratch-space` too.
+        """
+        with closing(_CountedPlaces()) as places, self._database.read() as connection:
+            for portion in portions(chain(*paths)):
+                chosen = one_of(files.c.path, self._stored(portion))
+                places.add(tuple(row)[1:] for row in connection.execute(_PLACES.where(chosen)))
+            return places.total()
 
     def holdings_of(self, groups: Mapping[str, Collection[str]]) -> dict[str, Holdings]:
         """`holdings` of each group of files, by its name, in one statement."""
@@ -100,18 +122,7 @@ class FileRecordStore:
         for name, paths in groups.items():
             for path in self._stored(paths):
                 groups_of.setdefault(path, []).append(name)
-        counted = (
-            select(func.count())
-            .where(images.c.instance_id == instances.c.id, images.c.space_id == ACTIVE_SPACE)
-            .correlate(instances)
-            .scalar_subquery()
-        )
-        statement = (
-            select(files.c.path, instances.c.id, instances.c.series_id, series.c.study_id, counted)
-            .select_from(files.join(instances, files.c.instance_id == instances.c.id))
-            .join(series, instances.c.series_id == series.c.id)
-            .where(one_of(files.c.path, list(groups_of)))
-        )
+        statement = _PLACES.where(one_of(files.c.path, list(groups_of)))
         found: dict[str, dict[int, tuple[int, ...]]] = {name: {} for name in groups}
         with self._database.read() as connection:
             for path, instance, *place in connection.execute(statement):
@@ -127,10 +138,14 @@ class FileRecordStore:
             .join(series, instances.c.series_id == series.c.id)
             .join(studies, series.c.study_id == studies.c.id)
             .join(patients, studies.c.patient_id == patients.c.id)
-            .where(one_of(files.c.path, self._stored(paths)))
         )
+        found: dict[str, Owner] = {}
         with self._database.read() as connection:
-            return {self._paths.given(path): Owner(*owner) for path, *owner in connection.execute(statement)}
+            for portion in portions(paths):
+                chosen = statement.where(one_of(files.c.path, self._stored(portion)))
+                for path, *owner in connection.execute(chosen):
+                    found[self._paths.given(path)] = Owner(*owner)
+        return found
 
     def embedded_below(self, folder: str) -> set[str]:
         """The paths below a folder of files that are in the index; none in a home that stores no paths."""
@@ -152,6 +167,23 @@ def _holdings(places: Sequence[tuple[int, ...]]) -> Holdings:
     """The sum of instances, each with its series, its study and the number of its images."""
     series_ids, study_ids, counts = zip(*places, strict=True) if places else ((), (), ())
     return Holdings(len(set(study_ids)), len(set(series_ids)), len(places), sum(counts))
+
+
+class _CountedPlaces:
+    """Instances, each once, with its series, its study and the number of its images."""
+
+    def __init__(self) -> None:
+        self._scratch = Scratch("CREATE TABLE places (instance INTEGER PRIMARY KEY, series, study, images)")
+
+    def add(self, places: Iterable[Sequence[int]]) -> None:
+        self._scratch.put("INSERT OR IGNORE INTO places VALUES (?, ?, ?, ?)", places)
+
+    def total(self) -> Holdings:
+        counts = "count(DISTINCT study), count(DISTINCT series), count(*), coalesce(sum(images), 0)"
+        return next(Holdings(*row) for row in self._scratch.ask(f"SELECT {counts} FROM places"))
+
+    def close(self) -> None:
+        self._scratch.close()
 
 
 def _records(connection: Connection, *conditions: Any) -> list[FileRecord]:

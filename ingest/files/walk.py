@@ -113,8 +113,10 @@ def walk_files(
     Raises `IngestError`: `no-such-path`, `path-unreadable` for the named paths themselves.
     """
     seen = _Seen(within)
+    roots = {os.path.abspath(path) for path in paths}
+    # No folder is walked twice, so only what was named may come again.
+    named = roots | {root.partition(SEPARATOR)[0] for root in roots}
     yielded: set[str] = set()
-    roots = {os.path.abspath(named) for named in paths}
     # Members that are named come last, so that those of a named archive are not counted again.
     for root in sorted(roots, key=lambda root: (SEPARATOR in root, root)):
         if SEPARATOR in root and root.partition(SEPARATOR)[0] in yielded:
@@ -122,7 +124,8 @@ def walk_files(
         for found in _walk_root(root, seen):
             if found.path in yielded:
                 continue
-            yielded.add(found.path)
+            if found.path in named:
+                yielded.add(found.path)
             is_unread = isinstance(found, FoundFile) and is_unread_archive(found.path)
             yield Rejected(found.path, "unsupported-archive") if is_unread else found
 

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,20 +76,23 @@ def expected_report(
     the most that there can be, and `at_most` is true.
     """
     new = {header.path for header in triage.headers}
-    unchanged = [record.path for record in triage.unchanged]
-    held = index.files.holdings(unchanged)
-    study_of = {path: owner.study_instance_uid for path, owner in index.files.owners(unchanged).items()}
-    studies, series = set(study_of.values()), set()
+    held = index.files.holdings(triage.unchanged)
+    studies: dict[str, bool] = {}
+    series = set()
     instances, images, embedded = held.instances, held.images, 0
     for unit in units:
         first = unit.headers[0]
         study = first.study_instance_uid
-        studies.add(study)
-        of_series = index.files.of_series(first.series_instance_uid)
+        if study not in studies:
+            studies[study] = not any(one.path in triage.unchanged for one in index.files.of_study(study))
+        of_series = [
+            one for one in index.files.of_series(first.series_instance_uid) if one.path in triage.unchanged
+        ]
+        owners = index.files.owners([one.path for one in of_series])
         of_run = {
             record.path: (record.sop_instance_uid, record.pixel_hash)
             for record in of_series
-            if study_of.get(record.path) == study
+            if record.path in owners and owners[record.path].study_instance_uid == study
         }
         if not of_run:
             series.add((study, first.series_instance_uid))
@@ -102,12 +106,12 @@ def expected_report(
     rejected = sorted(triage.rejected, key=lambda r: r.path)
     if details is not None:
         details.add_planned(units)
-        details.finish(index, new, [*unchanged, *copies], rejected)
+        details.finish(index, new, chain(triage.unchanged, copies), rejected)
     return IngestReport(
         files=triage.files,
         files_embedded=len(new),
-        files_unchanged=len(unchanged) + len(copies),
-        studies=len(studies),
+        files_unchanged=len(triage.unchanged) + len(copies),
+        studies=held.studies + sum(studies.values()),
         series=held.series + len(series),
         instances=instances,
         images=images,

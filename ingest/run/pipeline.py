@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from medsiglip.index.catalogue.labels.class_columns import class_column
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.label_records import LabelRecord
 from medsiglip.index.records import Space
+from medsiglip.index.scratch import portions
 from medsiglip.ingest.engines.choice import LOCAL, engine_of
 from medsiglip.ingest.engines.engine import EngineOptions, ImageEncoder
 from medsiglip.ingest.errors import InterruptedIngestError
@@ -25,6 +27,7 @@ from medsiglip.ingest.privacy.deidentify import Phi, SecretKey, bound_key
 from medsiglip.ingest.run.commits import Commits
 from medsiglip.ingest.run.file_records import rejected_record
 from medsiglip.ingest.run.interruption import Interruption, interruptible
+from medsiglip.ingest.run.path_list import PathList
 from medsiglip.ingest.run.persistence import persistent
 from medsiglip.ingest.run.progress import OnProgress, StageClock
 from medsiglip.ingest.run.triage import Triage, find_changes, scan_changes
@@ -127,10 +130,12 @@ class _Run:
             metadata = read_metadata(self.options.metadata)
         self.index.activate(self.space)
         key = bound_key(self.index, self.options.phi)
+        self.triage = Triage(PathList(in_memory=key.phi == "strict"), metadata.keys())
+        if self.details is not None and key.phi == "strict":
+            self.details.lines.in_memory = True
+        table, within = self.options.metadata, self.options.within
         with span("ingest walk") as walked:
-            self.triage, changed = find_changes(
-                paths, self.index, key, self.on_progress, self.options.metadata, self.options.within
-            )
+            changed = find_changes(self.triage, paths, self.index, key, self.on_progress, table, within)
             walked.note(files=self.triage.files, changed=len(changed))
         if not self.options.dry_run:
             self.engine.prepare(len(changed))
@@ -141,17 +146,16 @@ class _Run:
             if self.options.dry_run:
                 return self._dry_run(key, begun)
             self.index.pixel_hashes.renew(self.triage.renewed)
-            if self.triage.records:
-                self.index.files.put(self.triage.records)
+            for records in portions(self.triage.records):
+                self.index.files.put(records)
             if self.triage.headers:
                 with span("ingest embed", files=len(self.triage.headers), engine=self.options.engine):
                     self._embed(key)
         if metadata and not self.options.dry_run:
             from medsiglip.ingest.run.placement import misplaced_pictures
 
-            unchanged = [record for record in self.triage.unchanged if record.path in metadata]
-            owners = self.index.files.owners([record.path for record in unchanged])
-            self.warnings += misplaced_pictures(unchanged, owners, metadata, key)
+            owners = self.index.files.owners([record.path for record in self.triage.in_table])
+            self.warnings += misplaced_pictures(self.triage.in_table, owners, metadata, key)
             self.warnings += _set_labels(self.index, metadata)
             _set_report_texts(self.index, metadata)
         if not self.options.dry_run:
@@ -191,8 +195,10 @@ class _Run:
         """Each study under one patient."""
         from medsiglip.ingest.run.placement import under_one_patient
 
-        uids = {header.study_instance_uid for header in headers}
-        placed, warnings = under_one_patient(headers, self.index.patients_of(uids))
+        held: dict[str, str] = {}
+        for uids in portions({header.study_instance_uid for header in headers}):
+            held |= self.index.patients_of(uids)
+        placed, warnings = under_one_patient(headers, held)
         self.warnings += warnings
         return placed
 
@@ -232,21 +238,20 @@ class _Run:
         headers = {header.path for header in self.triage.headers}
         copies = {same.path for every in self.triage.copies.values() for same in every}
         embedded = (self.commits.files & headers) - copies
-        unchanged = [record.path for record in self.triage.unchanged]
-        held = self.index.files.holdings([*unchanged, *embedded])
+        held = self.index.files.holdings(self.triage.unchanged, embedded)
         # A series that gains files is rendered with those in the index, which do not belong to this run.
         late = [
             rejected for rejected in self.commits.rejections if rejected.path in headers - embedded - copies
         ]
         rejected = sorted((*self.triage.rejected, *late), key=lambda r: r.path)
-        unchanged += sorted(self.commits.files & copies)
+        same = self.commits.files & copies
         if self.details is not None:
-            self.details.finish(self.index, embedded, unchanged, rejected)
+            self.details.finish(self.index, embedded, chain(self.triage.unchanged, same), rejected)
         lines, groups = grouped([*self.warnings, *self._image_warnings()])
         report = IngestReport(
             files=self.triage.files,
             files_embedded=len(embedded),
-            files_unchanged=len(unchanged),
+            files_unchanged=len(self.triage.unchanged) + len(same),
             studies=held.studies,
             series=held.series,
             instances=held.instances,
@@ -268,8 +273,9 @@ class _Run:
         return report.model_copy(update={"dry_run": True}) if self.options.dry_run else report
 
     def close(self) -> None:
-        """End the workers."""
+        """End the workers, and forget what is unchanged."""
         self.engine.close()
+        self.triage.unchanged.close()
 
     def _image_warnings(self) -> list[str]:
         from medsiglip.ingest.render import display

@@ -9,9 +9,11 @@ import base64
 import csv
 import io
 import os
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import astuple, fields
 from html import escape
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,8 @@ from numpy.typing import NDArray
 from medsiglip.answers.cases import IngestReport
 from medsiglip.answers.paths import shown
 from medsiglip.ingest.errors import IngestError
-from medsiglip.ingest.run.run_details import FileLine, Group, RunDetails
+from medsiglip.ingest.run.file_lines import FileLine
+from medsiglip.ingest.run.run_details import Group, RunDetails
 from medsiglip.ingest.run.warning_lines import line_of
 
 # Files that the page names under each reason; the CSV names them all.
@@ -53,12 +56,12 @@ def check_report_path(path: Path) -> None:
 
 def write_report(path: Path, report: IngestReport, details: RunDetails) -> None:
     """Write the format that the suffix of `path` names, atomically. Raises OSError."""
-    text = _WRITERS[path.suffix.lower()](report, details)
+    parts = _WRITERS[path.suffix.lower()](report, details)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)  # paths may name people
         with open(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.write(shown(text))
+            file.writelines(map(shown, parts))
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -66,11 +69,19 @@ def write_report(path: Path, report: IngestReport, details: RunDetails) -> None:
 
 def to_csv(report: IngestReport, details: RunDetails) -> str:
     """One line for each file, after a header line with the names of the columns."""
+    return "".join(_csv_lines(report, details))
+
+
+def _csv_lines(_report: IngestReport, details: RunDetails) -> Iterator[str]:
+    """The lines, as they are written: there may be millions."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(field.name for field in fields(FileLine))
-    writer.writerows(map(_without_formula, details.lines.values()))
-    return stream.getvalue()
+    names = tuple(field.name for field in fields(FileLine))
+    for row in chain([names], map(_without_formula, details.lines.in_order())):
+        writer.writerow(row)
+        yield stream.getvalue()
+        stream.seek(0)
+        stream.truncate()
 
 
 def _without_formula(line: FileLine) -> tuple[object, ...]:
@@ -153,21 +164,26 @@ def _jpeg(pixels: NDArray[np.uint8]) -> str:
 def _what_did_not(details: RunDetails) -> str:
     """A table of reasons: those that need action first, then by the number of files."""
     reasons: dict[tuple[str, str, str], list[str]] = {}
-    for line in details.lines.values():
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for line in details.lines.in_order():
         if line.code:
-            reasons.setdefault((line.outcome, line.code, line.reason), []).append(line.path)
+            reason = line.outcome, line.code, line.reason
+            counts[reason] += 1
+            if counts[reason] <= MAX_NAMED_FILES:
+                reasons.setdefault(reason, []).append(line.path)
     if not reasons:
         return "<h2>What did not</h2><p>Every file was taken in.</p>"
     rows = []
-    for (outcome, code, reason), paths in sorted(
-        reasons.items(), key=lambda item: (item[0][0] != "quarantined", -len(item[1]))
+    for key, paths in sorted(
+        reasons.items(), key=lambda item: (item[0][0] != "quarantined", -counts[item[0]])
     ):
-        named = "".join(f"<br><code>{escape(path)}</code>" for path in paths[:MAX_NAMED_FILES])
-        more = len(paths) - MAX_NAMED_FILES
+        outcome, code, reason = key
+        named = "".join(f"<br><code>{escape(path)}</code>" for path in paths)
+        more = counts[key] - len(paths)
         named += f"<br>and {more:,} more" if more > 0 else ""
         rows.append(
             f"<tr><td>{outcome}</td><td><code>{escape(code)}</code></td>"
-            f'<td class="number">{len(paths):,}</td>'
+            f'<td class="number">{counts[key]:,}</td>'
             f"<td>{escape(reason)}<details><summary>files</summary>{named}</details></td></tr>"
         )
     head = '<tr><th>outcome</th><th>code</th><th class="number">files</th><th>reason</th></tr>'
@@ -188,4 +204,7 @@ def _warnings(report: IngestReport) -> str:
     return f"<h2>Warnings</h2><ul>{lines}</ul>" if lines else ""
 
 
-_WRITERS: dict[str, Callable[[IngestReport, RunDetails], str]] = {".csv": to_csv, ".html": to_html}
+_WRITERS: dict[str, Callable[[IngestReport, RunDetails], Iterable[str]]] = {
+    ".csv": _csv_lines,
+    ".html": lambda report, details: [to_html(report, details)],
+}

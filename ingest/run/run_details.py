@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medsiglip.index.scratch import portions
 from medsiglip.ingest.header.burned_in import may_preview
 from medsiglip.ingest.reasons import Rejected
+from medsiglip.ingest.run.file_lines import FileLine, FileLines
 
 if TYPE_CHECKING:
     from medsiglip.index.case_index import CaseIndex
@@ -20,22 +22,6 @@ if TYPE_CHECKING:
 THUMBNAIL_SIZE = 128
 MAX_GROUPS = 24
 MAX_THUMBNAILS_OF_GROUP = 8
-
-
-@dataclass(frozen=True, slots=True)
-class FileLine:
-    """One file: `outcome` is embedded, unchanged, skipped or quarantined; `images` were added by this run,
-    `burned_in` is whether they may name the patient.
-    """
-
-    path: str
-    outcome: str
-    code: str = ""
-    reason: str = ""
-    modality: str = ""
-    rendering: str = ""
-    images: int = 0
-    burned_in: str = ""
 
 
 @dataclass(slots=True)
@@ -61,15 +47,17 @@ class _Rendered:
 
 
 class RunDetails:
-    """`lines` by path, `groups` by (modality, rendering). With `show_burned_in` there are also thumbnails of
-    images whose pixels may identify the patient.
+    """`lines` by path, whole when the run has ended; `groups` by (modality, rendering). With `show_burned_in`
+    there are also thumbnails of images whose pixels may identify the patient.
+
+    What is held in memory grows with the files that are new to the index, not with those it holds.
     """
 
     def __init__(self, *, show_burned_in: bool = False) -> None:
         self._show_burned_in = show_burned_in
-        self.lines: dict[str, FileLine] = {}
+        self.lines = FileLines()
         self.groups: dict[tuple[str, str], Group] = {}
-        self._finished: dict[str, FileLine] = {}
+        self._new: dict[str, FileLine] = {}
         self._pending: list[_Rendered] = []
 
     def add_rendered(self, unit: Unit, rendered: RenderedUnit) -> None:
@@ -99,7 +87,7 @@ class RunDetails:
     def commit(self) -> None:
         """Count what was added: it is in the index now."""
         for rendered in self._pending:
-            self.lines |= rendered.lines
+            self._new |= rendered.lines
             for key, more in rendered.groups.items():
                 thumbnails = more.thumbnails if self._has_room(key) else []
                 group = self.groups.setdefault(key, Group())
@@ -127,7 +115,7 @@ class RunDetails:
                 levels = [file for file, header in enumerate(unit.headers) if not header.slide_label]
                 for file in levels[:1]:
                     counts[file] = unit.max_images - sum(counts.values())
-            self.lines |= _lines(unit, counts, {})
+            self._new |= _lines(unit, counts, {})
             for file, count in counts.items():
                 group = self.groups.setdefault((unit.headers[file].modality, ""), Group())
                 group.images += count
@@ -137,23 +125,29 @@ class RunDetails:
         self,
         index: CaseIndex,
         embedded: Collection[str],
-        unchanged: Sequence[str],
+        unchanged: Iterable[str],
         rejected: Iterable[Rejected],
     ) -> None:
         """Set the outcome of every file of the run. Files of earlier runs, as in watching, are kept; those of
         no run and what was not committed are dropped.
         """
         self._pending = []
-        lines = {path: self.lines.get(path, FileLine(path, "embedded")) for path in embedded}
-        owners = index.files.owners(unchanged)
-        for path in unchanged:
-            owner = owners.get(path)
-            lines[path] = FileLine(path, "unchanged", modality=(owner and owner.modality) or "")
+        self.lines.put([self._known(path) or FileLine(path, "embedded") for path in embedded])
+        for portion in portions(unchanged):
+            owners = index.files.owners(portion)
+            modalities = {path: owner.modality or "" for path, owner in owners.items()}
+            self.lines.put([FileLine(p, "unchanged", modality=modalities.get(p, "")) for p in portion])
+        refused = []
         for one in rejected:
-            modality = self.lines[one.path].modality if one.path in self.lines else ""
-            lines[one.path] = FileLine(one.path, one.outcome, one.code, one.reason, modality)
-        self._finished |= lines
-        self.lines = dict(sorted(self._finished.items()))
+            known = self._known(one.path)
+            modality = known.modality if known else ""
+            refused.append(FileLine(one.path, one.outcome, one.code, one.reason, modality))
+        self.lines.put(refused)
+        self._new = {}
+
+    def _known(self, path: str) -> FileLine | None:
+        """The line of a file that was committed, by this run or one before."""
+        return self._new.get(path) or self.lines.get(path)
 
     def _has_room(self, key: tuple[str, str]) -> bool:
         """Whether a group may show one more thumbnail."""

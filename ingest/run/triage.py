@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medsiglip.index.records import FileRecord
+from medsiglip.index.scratch import PORTION, portions
 from medsiglip.ingest.files.archive_listing import is_archive
 from medsiglip.ingest.files.inflate import DamagedStreamError
 from medsiglip.ingest.files.source import source_status
@@ -24,6 +24,7 @@ from medsiglip.ingest.run.file_records import (
     rejected_record,
     unchanged_members,
 )
+from medsiglip.ingest.run.path_list import PathList
 from medsiglip.ingest.run.progress import OnProgress, StageClock
 
 if TYPE_CHECKING:
@@ -50,15 +51,18 @@ RETRIED = frozenset(
 @dataclass(slots=True)
 class Triage:
     """Every file of the run once: `unchanged`, `rejected`, or to embed (`headers`, and `copies` of those by
-    path).
+    path). Of what is unchanged, memory holds only the rows of pictures that the metadata CSV names
+    (`in_table`).
 
     `records` are rows of files that are settled but not yet in the index; `known_paths` are the paths to scan
     that an earlier run scanned. `renewed` are new hashes of pixels that the index holds under an older one,
     by that.
     """
 
+    unchanged: PathList = field(default_factory=PathList)
+    table_paths: Collection[str] = ()
+    in_table: list[FileRecord] = field(default_factory=list)
     files: int = 0
-    unchanged: list[FileRecord] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
     headers: list[Header] = field(default_factory=list)
     copies: dict[str, list[Header]] = field(default_factory=dict)
@@ -67,19 +71,26 @@ class Triage:
     known_paths: set[str] = field(default_factory=set)
     renewed: dict[str, str] = field(default_factory=dict)
 
+    def keep(self, record: FileRecord) -> None:
+        """Count a file as unchanged."""
+        self.unchanged.add(record.path)
+        if record.path in self.table_paths:
+            self.in_table.append(record)
+
 
 def find_changes(
+    triage: Triage,
     paths: Sequence[str | Path],
     index: CaseIndex,
     key: SecretKey,
     on_progress: OnProgress | None,
     metadata_csv: Path | None = None,
     within: Sequence[Path] | None = None,
-) -> tuple[Triage, list[FoundFile]]:
-    """Walk, and set aside files whose path, size and time are unchanged; returns them with the files to scan.
+) -> list[FoundFile]:
+    """Walk, and set aside in `triage` files whose path, size and time are unchanged; returns those to scan.
     Links out of the folders `within` are not followed.
     """
-    triage, changed = Triage(), []
+    changed: list[FoundFile] = []
     clock = StageClock(on_progress, "walk", None)
     tables = {os.path.abspath(metadata_csv), os.path.realpath(metadata_csv)} if metadata_csv else set()
     for found, record in _with_records(walk_files(paths, within), index):
@@ -93,19 +104,19 @@ def find_changes(
             triage.rejected.append(found)
         elif not _is_settled(triage, found, record):
             changed.append(found)
+            if record is not None:
+                triage.known_paths.add(found.path)
         clock.advance(_counted(triage, changed) - triage.files)
         triage.files = _counted(triage, changed)
     clock.report()
-    triage.known_paths = set(index.files.at([found.path for found in changed]))
-    return triage, changed
+    return changed
 
 
 def _with_records(
     walk: Iterable[FoundFile | Rejected], index: CaseIndex
 ) -> Iterator[tuple[FoundFile | Rejected, FileRecord | None]]:
     """The found files, each with its row, looked up many at a time."""
-    remaining = iter(walk)
-    while together := list(islice(remaining, _LOOKED_UP_TOGETHER)):
+    for together in portions(walk, _LOOKED_UP_TOGETHER):
         known = index.files.at([found.path for found in together])
         yield from ((found, known.get(found.path)) for found in together)
 
@@ -119,7 +130,7 @@ def _is_settled(triage: Triage, found: FoundFile, record: FileRecord | None) -> 
     if record is None or (record.size, record.mtime_ns) != (found.size, found.mtime_ns):
         return False
     if record.outcome == "embedded":
-        triage.unchanged.append(record)
+        triage.keep(record)
     elif record.code in REASONS and record.code not in RETRIED:
         triage.rejected.append(Rejected(found.path, record.code))
     else:
@@ -147,6 +158,8 @@ def _triage_archive(
             triage.rejected.append(found)
         elif not (may_be_settled and _is_settled(triage, found, known.get(found.path))):
             changed.append(found)
+            if found.path in known:
+                triage.known_paths.add(found.path)
     return changed
 
 
@@ -174,7 +187,9 @@ def scan_changes(
             else:
                 headers.append(scanned)
             clock.advance(1)
-    known = index.instances.pixel_hashes({header.sop_instance_uid for header in headers})
+    known: dict[str, set[str]] = {}
+    for uids in portions({header.sop_instance_uid for header in headers}, PORTION):
+        known |= index.instances.pixel_hashes(uids)
     _identify(triage, headers, known, older=bool(known) and index.pixel_hashes.any_older())
     _warn_of_missing_files(triage, listings)
     _warn_of_copies(triage)
@@ -240,7 +255,7 @@ def _identify(
             record = FileRecord(
                 header.path, header.size, header.mtime_ns, sop_instance_uid=uid, pixel_hash=digest
             )
-            triage.unchanged.append(record)
+            triage.keep(record)
             triage.records.append(record)
         else:
             triage.copies.setdefault(seen[uid, digest].path, []).append(header)
