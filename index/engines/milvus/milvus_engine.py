@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -91,19 +92,14 @@ class MilvusEngine:
                 {ID: ids[row], VECTOR: rows.vectors[row], **{field: columns[field][row] for field in columns}}
                 for row in range(low, high)
             ]
-            self._write(
-                collection,
-                name,
-                lambda client, data=data: client.upsert(name, data, timeout=_WRITE_PATIENCE_S),
-            )
+            self._write(collection, name, data)
 
     def remove(self, collection: Collection, ids: Ids) -> None:
         """As in `VectorEngine`."""
         name = self._name(collection.space_id, collection.level)
         given = ids.tolist()
         for low, high in _portions(len(given), _MOST_IDS):
-            few = given[low:high]
-            self._ask(lambda client, few=few: client.delete(name, ids=few, timeout=_WRITE_PATIENCE_S), None)
+            self._ask(partial(_delete, name=name, ids=given[low:high]), None)
             with self._lock:
                 self._written.add(name)
 
@@ -172,8 +168,8 @@ class MilvusEngine:
                     timeout=_WRITE_PATIENCE_S,
                 )
 
-            found = sorted(self._ask_loaded(name, query, []), key=lambda row: int(row[ID]))
-            rows += found
+            found: list[dict[str, Any]] = self._ask_loaded(name, query, [])
+            rows += sorted(found, key=lambda row: int(row[ID]))
             if len(found) < few:
                 break
         vectors = np.array([row[VECTOR] for row in rows], np.float32).reshape(len(rows), collection.dimension)
@@ -188,12 +184,7 @@ class MilvusEngine:
         for level in LEVELS:
             name = self._name(space_id, level)
             self._forget(name)
-            if self._ask(
-                lambda client, name=name: client.has_collection(name, timeout=_WRITE_PATIENCE_S), False
-            ):
-                self._ask(
-                    lambda client, name=name: client.drop_collection(name, timeout=_WRITE_PATIENCE_S), None
-                )
+            self._ask(partial(_drop, name=name), None)
 
     def close(self) -> None:
         """As in `VectorEngine`."""
@@ -220,13 +211,13 @@ class MilvusEngine:
         found = self._ask_loaded(name, query, [{"count(*)": 0}])
         return int(found[0]["count(*)"])
 
-    def _write(self, collection: Collection, name: str, call: Callable[[MilvusClient], object]) -> None:
+    def _write(self, collection: Collection, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Make a collection where it is not there, and write to it; another process may drop it meanwhile."""
         for _ in range(2):
             self._make(collection, name)
             with self._lock:
                 self._written.add(name)
-            if self._ask(lambda client: call(client) or True, None) is not None:
+            if self._ask(partial(_upsert, name=name, rows=rows), False):
                 return
         raise unreachable(self._address)
 
@@ -327,6 +318,20 @@ class MilvusEngine:
         return MilvusClient(
             uri=address.uri, db_name=address.database, timeout=_PATIENCE_S, dedicated=True, **options
         )
+
+
+def _upsert(client: MilvusClient, name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
+    client.upsert(name, list(rows), timeout=_WRITE_PATIENCE_S)
+    return True
+
+
+def _delete(client: MilvusClient, name: str, ids: Sequence[int]) -> None:
+    client.delete(name, ids=list(ids), timeout=_WRITE_PATIENCE_S)
+
+
+def _drop(client: MilvusClient, name: str) -> None:
+    if client.has_collection(name, timeout=_WRITE_PATIENCE_S):
+        client.drop_collection(name, timeout=_WRITE_PATIENCE_S)
 
 
 def _complete(client: MilvusClient, name: str, *, wait: bool) -> None:
