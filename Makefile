@@ -9,7 +9,7 @@ TINY := medsiglip/checkpoints/tiny
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install milvus-server milvus-test demo serve test long-test lint bench gpu-check checkpoint kill-test crash-test reader-kill-test jobs-test receive-test sync-test routing-test statements-test privacy-test certificate-test large-index coverage-test search-test screen-install screen screen-test ohif-test screenshots conformance probe-parity-test calibration-test scope-test why-localisation study-retrieval contract load-test steady fuzz parity clean
+.PHONY: help install milvus-server milvus-test demo serve test long-test lint bench gpu-check checkpoint kill-test crash-test reader-kill-test jobs-test receive-test sync-test routing-test statements-test privacy-test certificate-test large-index coverage-test search-test screen-install screen screen-test ohif-test screenshots conformance probe-parity-test calibration-test scope-test why-localisation study-retrieval sbom capacity contract load-test steady fuzz parity clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -140,6 +140,12 @@ calibration-test: $(INSTALLED) ## calibrated scores of 2,400 phantom studies, an
 
 study-retrieval: $(INSTALLED) ## studies compared set to set and by means, on phantoms of three seeds (6 minutes)
 	$(BIN)/python -m benchmarks.search.study_retrieval
+
+sbom: $(INSTALLED) ## sbom.cdx.json: a bill of materials of the environment, by CycloneDX (a minute)
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-format JSON --spec-version 1.6 --output-file sbom.cdx.json $(BIN)/python
+
+capacity: $(INSTALLED) ## docs/capacity.md, from the measured rates in benchmarks/results
+	$(BIN)/python -m benchmarks.capacity
 
 privacy-test: $(INSTALLED) ## 200 made-up people of many scripts ingested, of whom no byte of the home says anything
 	$(BIN)/python -m pytest -m campaign tests/api/privacy/test_made_up_identities.py

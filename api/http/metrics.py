@@ -110,6 +110,8 @@ class ArchiveCollector:
         with suppress(OSError):
             free = shutil.disk_usage(self._archive.home).free
             yield _gauge("medsiglip_disk_free_bytes", "Free disk in the home.", free)
+        least = self._archive.settings.min_free_bytes
+        yield _gauge("medsiglip_disk_free_limit_bytes", "Below it the service is not ready.", least)
         used, limit = self._archive.index.health.connections()
         yield _gauge("medsiglip_database_connections", "Connections to the database in use.", used)
         yield _gauge("medsiglip_database_connections_limit", "How many there may be.", limit)
