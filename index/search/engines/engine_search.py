@@ -21,8 +21,8 @@ from medsiglip.index.search.kinds.vector_search import IdPlaces, Mask, Neighbour
 from medsiglip.index.search_records import How
 from medsiglip.index.vectors import Ids, Vectors
 
-# Of so few rows all are compared: reading them costs less than what an engine would do to pass by the others.
-_FEW = 2000
+FEW = 2000
+"""Of so few rows all are compared: reading them costs less than an engine's passing by the others."""
 # Candidates for each hit that is wanted, and more: what the engine rounds changes the order of near ones.
 _FOR_EACH, _MORE = 2, 64
 # With each further question as many times as many are asked for.
@@ -90,7 +90,7 @@ class EngineSearch(ABC):
         """
         count = len(self.ids) if allowed is None else int(np.count_nonzero(allowed))
         k = min(k, count)
-        if exact or count <= _FEW or not k:
+        if exact or count <= FEW or not k:
             return self._compared(queries, k, allowed)
         self.home.catch_up()
         self.home.require_filled(self.collection)
