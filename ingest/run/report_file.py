@@ -167,23 +167,22 @@ def _what_did_not(details: RunDetails) -> str:
     counts: Counter[tuple[str, str, str]] = Counter()
     for line in details.lines.in_order():
         if line.code:
-            reason = line.outcome, line.code, line.reason
-            counts[reason] += 1
-            if counts[reason] <= MAX_NAMED_FILES:
-                reasons.setdefault(reason, []).append(line.path)
+            group = line.outcome, line.code, line.reason
+            counts[group] += 1
+            if counts[group] <= MAX_NAMED_FILES:
+                reasons.setdefault(group, []).append(line.path)
     if not reasons:
         return "<h2>What did not</h2><p>Every file was taken in.</p>"
     rows = []
-    for key, paths in sorted(
-        reasons.items(), key=lambda item: (item[0][0] != "quarantined", -counts[item[0]])
-    ):
-        outcome, code, reason = key
+    urgent = sorted(reasons.items(), key=lambda item: (item[0][0] != "quarantined", -counts[item[0]]))
+    for group, paths in urgent:
+        outcome, code, reason = group
         named = "".join(f"<br><code>{escape(path)}</code>" for path in paths)
-        more = counts[key] - len(paths)
+        more = counts[group] - len(paths)
         named += f"<br>and {more:,} more" if more > 0 else ""
         rows.append(
             f"<tr><td>{outcome}</td><td><code>{escape(code)}</code></td>"
-            f'<td class="number">{counts[key]:,}</td>'
+            f'<td class="number">{counts[group]:,}</td>'
             f"<td>{escape(reason)}<details><summary>files</summary>{named}</details></td></tr>"
         )
     head = '<tr><th>outcome</th><th>code</th><th class="number">files</th><th>reason</th></tr>'
