@@ -35,6 +35,7 @@ from medsiglip.index.service.announced_jobs import AnnouncedJobs
 from medsiglip.index.service.announcements import AnnouncementStore
 from medsiglip.index.service.api_keys import ApiKeys
 from medsiglip.index.service.audit_log import AuditLog
+from medsiglip.index.service.audit_positions import AuditPositions
 from medsiglip.index.service.drafts import DraftStore
 from medsiglip.index.service.jobs import JobQueue
 from medsiglip.index.service.people import People
@@ -218,6 +219,11 @@ class CaseStores:
     def api_keys(self) -> ApiKeys:
         """The keys of clients of the HTTP service."""
         return ApiKeys(self._database)
+
+    @cached_property
+    def audit_positions(self) -> AuditPositions:
+        """How far the audit trail was brought elsewhere."""
+        return AuditPositions(self._database)
 
     @cached_property
     def people(self) -> People:

@@ -12,6 +12,7 @@ from anyio import to_thread
 from fastapi import Depends, FastAPI
 
 from medsiglip.api.archive.archive import Archive
+from medsiglip.api.archive.syslog.forwarding import forwarding
 from medsiglip.api.archive.keys import take_bootstrap_key
 from medsiglip.api.archive.received import sweep
 from medsiglip.api.http import middleware, problems
@@ -105,7 +106,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             operations.watch(app, archive)
             sweeping = asyncio.create_task(_sweep_regularly(app.state.server))
             try:
-                yield
+                with forwarding(archive.index, chosen.audit_syslog):
+                    yield
             finally:
                 sweeping.cancel()
 

@@ -88,3 +88,14 @@ audit_events = Table(
     Column("previous_hash", String(64), nullable=False),
     Column("hash", String(64), nullable=False),
 )
+
+# How far the trail was brought elsewhere: `sequence` is the last event that was. One process holds a way at a
+# time, until `held_until` at most.
+audit_exports = Table(
+    "audit_exports",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("holder", String(32)),
+    Column("held_until", UtcDateTime),
+)

@@ -74,6 +74,20 @@ def export(
         run.answer(export_trail(archive, out), show_exported_trail)
 
 
+def forward(context: typer.Context) -> None:
+    """Send what waits of the trail to the receiver that audit_syslog names; a running service does so itself.
+
+    \b
+    Example: medsiglip audit forward
+    """
+    from medsiglip.api.archive.syslog.forwarding import forward_trail
+    from medsiglip.api.cli.presentation.access import show_forwarded_trail
+
+    run = invocation(context)
+    with run.archive() as archive:
+        run.answer(forward_trail(archive), show_forwarded_trail)
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands of this topic."""
     audit = typer.Typer(
@@ -89,4 +103,5 @@ def register(app: typer.Typer) -> None:
     audit.command("verify")(verify)
     audit.command("list")(list_)
     audit.command("export")(export)
+    audit.command("forward")(forward)
     app.add_typer(audit, name="audit")

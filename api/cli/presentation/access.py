@@ -59,6 +59,12 @@ def show_exported_trail(console: Console, exported: Payload) -> None:
     console.print(f"{exported['events']} events in {escape(exported['path'])}", soft_wrap=True)
 
 
+def show_forwarded_trail(console: Console, sent: Payload) -> None:
+    """How much was sent, and how far the receiver is."""
+    where = f"{sent['receiver']} has the trail up to event {sent['sequence']}"
+    console.print(f"{sent['events']} events sent; {escape(where)}", soft_wrap=True)
+
+
 def show_settings(console: Console, listed: Payload) -> None:
     """One row for each setting."""
     rows = ((one["name"], one["value"], one["origin"], one["description"]) for one in listed["settings"])

@@ -70,7 +70,7 @@ def begin(request: Request) -> Response:
             raise ServiceError("rate-limited", "too many sign-ins were begun from this address.", wait)
         known, own = oidc.provider.known(), oidc.configuration
     except ServiceError as error:
-        return _back(error)
+        return _back(request, error)
     attempt = Attempt.begin(oidc.attempts.clock())
     query = urlencode(
         {
@@ -99,11 +99,11 @@ def callback(
     try:
         oidc = _oidc(request)
         person = _returned(request, oidc, state=state, code=code, error=error, iss=iss)
-        answer = _begun(request, person, secure=oidc.configuration.is_secure)
+        answer = _begun(request, person, oidc.configuration)
     except Exception as failure:
         if explain(failure) is None:
             raise
-        answer = _back(failure)
+        answer = _back(request, failure)
     if found is not None:
         remove_cookie(answer, secure=found.configuration.is_secure)
     return answer
@@ -135,7 +135,7 @@ def _returned(
     return found
 
 
-def _begun(request: Request, person: ApiKey, *, secure: bool) -> Response:
+def _begun(request: Request, person: ApiKey, own: OidcConfiguration) -> Response:
     server, sessions = request.app.state.server, request.app.state.sessions
     index = server.archive.index
     _end_former(request, sessions)
@@ -147,8 +147,8 @@ def _begun(request: Request, person: ApiKey, *, secure: bool) -> Response:
         request_id=getattr(request.state, "request_id", None),
     )
     index.audit.append([event])
-    answer = RedirectResponse(_SCREEN, status_code=303)
-    put_token(answer, token, begun.expires_at, secure=secure)
+    answer = RedirectResponse(own.public_url + _SCREEN, status_code=303)
+    put_token(answer, token, begun.expires_at, secure=own.is_secure)
     return answer
 
 
@@ -159,9 +159,11 @@ def _end_former(request: Request, sessions: SessionGate) -> None:
         sessions.end(former)
 
 
-def _back(error: Exception) -> Response:
+def _back(request: Request, error: Exception) -> Response:
     """To the page that signs in, which has a sentence for each code."""
+    oidc: OidcSignIn | None = request.app.state.oidc
+    screen = _SCREEN if oidc is None else oidc.configuration.public_url + _SCREEN
     explained = explain(error)
     code = "error" if explained is None else explained.code
     _log.warning("nobody was signed in: %s", code if explained is None else explained.message)
-    return RedirectResponse(f"{_SCREEN}?{urlencode({'sign-in': code})}", status_code=303)
+    return RedirectResponse(f"{screen}?{urlencode({'sign-in': code})}", status_code=303)

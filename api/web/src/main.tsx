@@ -9,13 +9,18 @@ import { announce, LiveRegion } from "./parts/announce";
 import { Failed, Skeleton } from "./parts/states";
 import { forgetThumbnails } from "./parts/thumbnail";
 import { forgetQuestions } from "./pacs_question";
-import { SignIn } from "./pages/signin/page";
+import { comeBack, SignIn } from "./pages/signin/page";
 import { Shell } from "./shell/shell";
 
 function Screen() {
+  const [provider, name] = useState<string | null>(null);
   const session = useLoad("session", async (signal) => {
-    const { signed_in } = await get<{ signed_in: boolean }>("/app/session", {}, signal);
-    return signed_in ? get<Session>("/v1/session", {}, signal) : null;
+    const said = await get<{ signed_in: boolean; provider?: string }>("/app/session", {}, signal);
+    name(said.provider ?? null);
+    if (!said.signed_in) return null;
+    const found = await get<Session>("/v1/session", {}, signal);
+    comeBack();
+    return found;
   });
   const [left, leave] = useState<"" | "signed-out" | "ended">("");
   const here = session.state === "ready" && session.value !== null && !left;
@@ -44,7 +49,7 @@ function Screen() {
     );
   }, []);
   const nobody = session.state === "ready" && session.value === null;
-  if (left || nobody || (session.state === "error" && session.problem.status === 401)) return <SignIn signedIn={refresh} ended={left === "ended"} />;
+  if (left || nobody || (session.state === "error" && session.problem.status === 401)) return <SignIn signedIn={refresh} ended={left === "ended"} provider={provider} />;
   if (session.state === "error" || !session.value) {
     return (
       <main class="signin">

@@ -44,7 +44,7 @@ def test_the_commands() -> None:
         *("map make", "map show", "map list", "map place", "map outliers", "map duplicates"),
         *("calibrate list", "calibrate show", "calibrate remove"),
         *("keys create", "keys list", "keys revoke", "serve", "worker"),
-        *("audit verify", "audit list", "audit export", "config show", "backup"),
+        *("audit verify", "audit list", "audit export", "audit forward", "config show", "backup"),
         *("viewer add", "viewer list", "viewer remove"),
         *("pacs add", "pacs list", "pacs remove", "pacs echo", "pacs find"),
         *("pacs pull", "pacs sync", "pacs status", "pacs retry", "pacs send", "receive"),

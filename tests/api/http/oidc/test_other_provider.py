@@ -37,7 +37,7 @@ def test_a_person_of_another_provider_signs_in(tmp_path: Path) -> None:
             location = httpx.URL(agreed.headers["location"])
             assert str(location).startswith(f"https://archive.example{CALLBACK}?")
             back = browser.get(f"{location.path}?{location.query.decode()}", follow_redirects=False)
-            assert back.headers["location"] == "/app/"
+            assert back.headers["location"] == "https://archive.example/app/"
             session = browser.get("/v1/session", headers=OWN).json()
             assert (session["name"], session["scopes"]) == ("clara", ["report"])
             token = browser.get("/v1/session", headers={"Authorization": "Bearer eyJ.e.e"})
