@@ -19,6 +19,7 @@ from medsiglip.index.engines.opening import EngineSetting
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.info_records import IndexInfo, TuningTrial
 from medsiglip.index.label_records import LabelRecord
+from medsiglip.index.objects.opening import IN_THE_HOME, ObjectPlace
 from medsiglip.index.records import (
     CaseTable,
     Compaction,
@@ -45,6 +46,7 @@ from medsiglip.index.storage.compaction import compact
 from medsiglip.index.storage.full_text_agreement import mend_full_text
 from medsiglip.index.storage.insertion import Addition, add_cases
 from medsiglip.index.storage.reembedding import Reembedding
+from medsiglip.index.storage.sweeping import forget_copies, sweep
 from medsiglip.index.vectors import Dtype
 
 DEFAULTS = SearchOptions()
@@ -67,6 +69,7 @@ class CaseIndex(CaseStores):
         engine = None if vector_engine is None else HomeEngine(database, vector_engine)
         super().__init__(database, CurrentSpace(database, index_kind, engine))
         self.home = database.home
+        self.objects = database.objects
         self._dtype = vector_dtype
 
     @classmethod
@@ -80,19 +83,22 @@ class CaseIndex(CaseStores):
         index_kind: str = AUTO,
         vector_engine: EngineSetting | None = None,
         busy_seconds: float = BUSY_SECONDS,
+        objects: ObjectPlace = IN_THE_HOME,
     ) -> Self:
         """Open a home, made and migrated as needed. Nothing is deleted: see `clean_up`.
 
         With `create` False a folder without an archive is not changed: `CatalogError` `no-archive`.
         `vector_dtype` is how new vectors are stored, `index_kind` a kind of search or `auto` (`index_kinds`),
         `vector_engine` where vectors lie beside the shards (None: in the memory of each process that
-        searches), and `busy_seconds` how long to wait for another writer. The engine is reached when it is
-        first needed.
+        searches), `busy_seconds` how long to wait for another writer, and `objects` where the files lie that
+        rows name. The engine is reached when it is first needed.
         Raises `CatalogError` `older-home` or `newer-home` for a home of a version that this one cannot read,
-        `other-catalogue` if home and catalogue do not belong together, and `older-catalogue` if the home has
-        changed since the catalogue was saved.
+        `other-catalogue` if home and catalogue do not belong together, `other-object-store` if its files lie
+        elsewhere, and `older-catalogue` if the home has changed since the catalogue was saved.
         """
-        database = open_catalogue(home, database_url, create=create, busy_seconds=busy_seconds)
+        database = open_catalogue(
+            home, database_url, create=create, busy_seconds=busy_seconds, objects=objects
+        )
         try:
             identity.check_age(database)
         except BaseException:
@@ -154,7 +160,7 @@ class CaseIndex(CaseStores):
         stored = [self._paths.bundle(bundle) for bundle in bundles]
         image_ids = add_cases(self._database, Addition(active, stored, array, self._dtype))
         if any(bundle.replace_series for bundle in bundles):
-            deletion.sweep(self._database)
+            sweep(self._database)
         return image_ids
 
     def reembedding(self, wanted: Space | None, outdated: Sequence[RenderingCount] = ()) -> Reembedding:
@@ -328,9 +334,11 @@ class CaseIndex(CaseStores):
 
         Processes that write to a home call this now and then; opening a home does not.
         """
-        deletion.sweep(self._database)
+        sweep(self._database)
         crash_recovery.collect(self._database)
         trash.empty(self.home)
+        trash.empty_objects(self.objects)
+        forget_copies(self._database)
         self._database.empty_log()
         self._database.analyze()
 

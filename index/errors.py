@@ -1,18 +1,28 @@
 """Errors of the index: one class with a stable `code`, and a message with the cure.
 
-Codes: `backup-exists bad-backup bad-backup-folder bad-cursor bad-filter bad-home bad-key bad-label
+Codes: `backup-exists bad-backup bad-backup-folder bad-cursor bad-engine bad-filter bad-home bad-key bad-label
 bad-query bad-scope bad-vectors catalog-busy catalog-corrupt changed-meanwhile corrupt-shard
 database-not-empty database-read-only database-refused database-unreachable disk-error disk-full
-draft-changed key-mismatch missing-shard newer-backup newer-home newer-shard no-archive no-backup no-space
-not-a-catalog older-catalogue older-home other-catalogue phi-mismatch read-only-home route-changed
-space-mismatch too-many-connections unknown-draft unknown-image unknown-job unknown-key unknown-patient
-unknown-route unknown-study`.
+draft-changed engine-refused engine-unreachable key-mismatch missing-extra missing-shard newer-backup
+newer-home newer-shard no-archive no-backup no-pgvector no-space not-a-catalog older-catalogue older-home
+other-catalogue phi-mismatch read-only-home route-changed space-mismatch too-many-connections unknown-draft
+unknown-image unknown-job unknown-key unknown-patient unknown-route unknown-study wrong-engine`.
 """
 
 from __future__ import annotations
 
-OUTAGES = frozenset({"database-unreachable", "database-read-only", "too-many-connections"})
-"""Codes of a database server that is away for a while: the same call succeeds once it is back."""
+OUTAGES = frozenset(
+    {
+        "database-unreachable",
+        "database-read-only",
+        "too-many-connections",
+        "object-store-unreachable",
+        "engine-unreachable",
+    }
+)
+"""Codes of a database server, an object store or a vector engine that is away for a while: the same call
+succeeds once it is back.
+"""
 
 
 class CatalogError(Exception):

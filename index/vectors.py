@@ -1,4 +1,4 @@
-"""Vectors at rest: Parquet shards `vectors/<space>/<name>.parquet`, written once and never changed.
+"""Vectors at rest: Parquet shards, objects `vectors/<space>/<name>.parquet`, written once and never changed.
 
 Columns: `image_id` int64, `embedding` fixed-size list of float16 or float32. A shard holds exactly the
 vectors of the images that name it; taking one out means writing another shard. The metadata of the schema
@@ -9,18 +9,20 @@ unit length before they were stored.
 from __future__ import annotations
 
 import mmap
-import os
-import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from medsiglip.index.checksums import checksum_of_file, computed_beside
+from medsiglip.index.durable_files import atomic_file as atomic_file
+from medsiglip.index.durable_files import make_folder as make_folder
+from medsiglip.index.durable_files import sync_path as sync_path
 from medsiglip.index.errors import CatalogError
+from medsiglip.index.objects.folder_store import FolderStore
+from medsiglip.index.objects.object_store import ObjectStore
 from medsiglip.index.shard_file import let_go, map_shard, shard_parts
 
 FORMAT = 1
@@ -90,16 +92,23 @@ class StoredShard(NamedTuple):
 
 
 class ShardFolder:
-    """The shards of one space."""
+    """The shards of one space, in an object store or, given a path, in the home there."""
 
-    def __init__(self, home: Path, space: str) -> None:
-        self.home = home
-        self.path = home / "vectors" / space
+    def __init__(self, objects: ObjectStore | Path, space: str) -> None:
+        self._objects = FolderStore(objects) if isinstance(objects, Path) else objects
         self.space = space
 
+    def object_name(self, name: str) -> str:
+        """The name of a shard as an object."""
+        return f"vectors/{self.space}/{name}.parquet"
+
     def file(self, name: str) -> Path:
-        """The path of the shard of this name."""
-        return self.path / f"{name}.parquet"
+        """The path of the shard of this name, in a bucket's case of the copy of it, if there is one."""
+        return self._objects.copy_path(self.object_name(name))
+
+    def place(self, name: str) -> str:
+        """Where a shard lies, as messages show it."""
+        return self._objects.place(self.object_name(name))
 
     def write(self, name: str, image_ids: Ids, vectors: NDArray[np.floating], dtype: Dtype) -> str:
         """Write [n] int64 ids and [n, d] vectors of unit length as a new shard, which is on disk when this
@@ -110,17 +119,14 @@ class ShardFolder:
         if dtype == "float32":
             metadata[_SCALED.decode()] = "1"
         parts = list(shard_parts(np.ascontiguousarray(image_ids, np.int64), values, metadata))
-        make_folder(self.path)
-        with computed_beside(parts) as checksum:
-            with atomic_file(self.file(name)) as stream:
-                for part in parts:
-                    stream.write(part)
-            return checksum()
+        return self._objects.put_new(self.object_name(name), parts)
 
     def checksum(self, name: str) -> str:
-        """The checksum of a shard's file; raises `CatalogError` `missing-shard` or `corrupt-shard`."""
+        """The checksum of a shard where it is stored; raises `CatalogError` `missing-shard` or
+        `corrupt-shard`.
+        """
         with self._errors_named(name):
-            return checksum_of_file(self.file(name))
+            return self._objects.checksum(self.object_name(name))
 
     def read(self, name: str, dimension: int) -> tuple[Ids, Vectors]:
         """Ids [n] int64 and vectors [n, dimension] float32, as `StoredShard.vectors` gives them.
@@ -146,7 +152,7 @@ class ShardFolder:
         import pyarrow.parquet as pq
 
         with self._errors_named(name):
-            path = self.file(name)
+            path = self._objects.open_local(self.object_name(name))
             described = pq.read_metadata(path)
             metadata = described.metadata or {}
             self._require_known(name, metadata.get(b"format", b"1"))
@@ -161,15 +167,15 @@ class ShardFolder:
         if int(version[:9]) > FORMAT:
             raise CatalogError(
                 "newer-shard",
-                f"A newer version of this program wrote the vector file {self.file(name)} (format "
+                f"A newer version of this program wrote the vector file {self.place(name)} (format "
                 f"{int(version[:9])}, this version reads up to {FORMAT}); update the program.",
             )
 
     def _corrupt(self, name: str, why: object) -> CatalogError:
         return CatalogError(
             "corrupt-shard",
-            f"The vector file {self.file(name)} cannot be read ({why}); restore it from a backup, or forget "
-            "the studies that `index verify` names and ingest them again.",
+            f"The vector file {self.place(name)} cannot be read ({why}); restore it from a backup, or "
+            "forget the studies that `index verify` names and ingest them again.",
         )
 
     @contextmanager
@@ -182,15 +188,15 @@ class ShardFolder:
         except FileNotFoundError:
             raise CatalogError(
                 "missing-shard",
-                f"The vector file {self.file(name)} is gone; restore it from a backup, or forget the studies "
-                "that `index verify` names and ingest them again.",
+                f"The vector file {self.place(name)} is gone; restore it from a backup, or forget the "
+                "studies that `index verify` names and ingest them again.",
             ) from None
         except (pa.ArrowException, OSError, KeyError, AttributeError, TypeError, ValueError) as error:
             raise self._corrupt(name, error) from error
 
     def discard(self, name: str) -> None:
         """Delete a shard that no row refers to."""
-        self.file(name).unlink(missing_ok=True)
+        self._objects.delete([self.object_name(name)])
 
 
 def _decoded(path: Path) -> tuple[Ids, NDArray[np.floating]]:
@@ -216,43 +222,3 @@ def unit_length(vectors: Vectors) -> Vectors:
 def mean_directions(groups: Iterable[Vectors]) -> Vectors:
     """The mean of each group of vectors, scaled to length 1: float32 [g, d] of g groups of float32 [m, d]."""
     return unit_length(np.array([group.mean(axis=0, dtype=np.float64) for group in groups], np.float32))
-
-
-def make_folder(path: Path) -> None:
-    """Create a folder and its parents, for this user only, and make their names durable."""
-    if path.is_dir():
-        return
-    make_folder(path.parent)
-    path.mkdir(mode=0o700, exist_ok=True)
-    sync_path(path.parent)
-
-
-def sync_path(path: Path) -> None:
-    """Make a file's content, or the names in a folder, durable: a rename is on disk only once its folder is
-    synced.
-    """
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def atomic_file(target: Path) -> Iterator[BinaryIO]:
-    """A stream whose content appears at `target` complete and synced, or not at all.
-
-    A killed process leaves a file `<target>.<random>.tmp`, which a glob on the target finds.
-    """
-    temporary = target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}.tmp")
-    try:
-        with temporary.open("wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, target)
-        sync_path(target.parent)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise

@@ -24,6 +24,7 @@ from medsiglip.index.catalogue.schema import home as home_table
 from medsiglip.index.catalogue.server_connection import connect_arguments, watch_server
 from medsiglip.index.catalogue.server_errors import from_server, server_error
 from medsiglip.index.errors import CatalogError
+from medsiglip.index.objects.opening import IN_THE_HOME, ObjectPlace, open_store
 
 # Without this, each statement on PostgreSQL sees another state. Writers read what is committed once they hold
 # their lock (postgresql.org/docs/current/transaction-iso.html).
@@ -45,9 +46,20 @@ _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 class Database:
     """SQLite in WAL mode inside the home, or whatever SQLAlchemy opens by URL."""
 
-    def __init__(self, home: Path, url: str | None, busy_seconds: float, *, unchanging: bool = False) -> None:
-        """With `unchanging`, a SQLite file is only read, and nothing is made beside it."""
+    def __init__(
+        self,
+        home: Path,
+        url: str | None,
+        busy_seconds: float,
+        *,
+        unchanging: bool = False,
+        objects: ObjectPlace = IN_THE_HOME,
+    ) -> None:
+        """With `unchanging`, a SQLite file is only read, and nothing is made beside it. `objects` says where
+        the files that rows name lie.
+        """
         self.home = home
+        self.objects = open_store(home, objects)
         self.busy_seconds = busy_seconds
         self.url = make_url(url) if url else URL.create("sqlite", database=str(home / "catalog.db"))
         self.is_sqlite = self.url.get_backend_name() == "sqlite"

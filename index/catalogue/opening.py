@@ -6,22 +6,28 @@ from pathlib import Path
 
 from medsiglip.index.catalogue import identity
 from medsiglip.index.catalogue.database import Database
+from medsiglip.index.durable_files import make_folder
 from medsiglip.index.errors import CatalogError
-from medsiglip.index.vectors import make_folder
+from medsiglip.index.objects.opening import IN_THE_HOME, ObjectPlace
 
 BUSY_SECONDS = 30.0
 
 
 def open_catalogue(
-    home: Path, database_url: str | None, *, create: bool, busy_seconds: float = BUSY_SECONDS
+    home: Path,
+    database_url: str | None,
+    *,
+    create: bool,
+    busy_seconds: float = BUSY_SECONDS,
+    objects: ObjectPlace = IN_THE_HOME,
 ) -> Database:
     """The catalogue of a home, checked to belong to it, with tables of the newest revision.
 
-    Raises `CatalogError` `bad-home`, `no-archive`, `other-catalogue`, `older-home` or `newer-home`; nothing
-    is written before these checks.
+    Raises `CatalogError` `bad-home`, `no-archive`, `other-catalogue`, `other-object-store`, `older-home` or
+    `newer-home`; nothing is written before these checks.
     """
     home = Path(home).expanduser().absolute()
-    database = Database(home, database_url, busy_seconds)
+    database = Database(home, database_url, busy_seconds, objects=objects)
     try:
         with database.translate_errors():
             if home.exists() and not home.is_dir():
@@ -33,6 +39,7 @@ def open_catalogue(
             elif not home.is_dir() or not database.holds_tables():
                 raise _no_archive(home)
         database.migrate()
+        identity.keep_object_store(database)
         identity.write_file(database)
     except BaseException:
         database.close()

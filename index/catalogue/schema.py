@@ -142,7 +142,8 @@ metadata = MetaData(
 # reserved for transactions to come (medsiglip.index.catalogue.rows). `identity` is also in a file of the home
 # (medsiglip.index.catalogue.identity); `older_pixel_hashes` says that some may be of an earlier version
 # (medsiglip.index.catalogue.pixel_hashes), and `vector_engine` where vectors lie beside the shards
-# (medsiglip.index.engines), NULL for nowhere.
+# (medsiglip.index.engines), NULL for nowhere. `object_store` is where the files lie that rows name
+# (medsiglip.index.objects), NULL before the first opening.
 home = Table(
     "home",
     metadata,
@@ -156,6 +157,7 @@ home = Table(
     Column("identity", String(32)),
     Column("older_pixel_hashes", Boolean, nullable=False, server_default=false()),
     Column("vector_engine", String),
+    Column("object_store", String),
     CheckConstraint("id = 1", name="single_row"),
 )
 

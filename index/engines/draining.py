@@ -98,7 +98,7 @@ def _tell_levels(
     assert portion.levels is not None
     assert portion.members is not None
     members, names = portion.members, portion.names or {}
-    shard_rows = ShardRows(database.home, space.name, space.dimension)
+    shard_rows = ShardRows(database.objects, space.name, space.dimension)
     image_ids = members[:, 0]
 
     def rows(ids: Ids) -> Vectors:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medsiglip.index.errors import CatalogError
+from medsiglip.index.objects.object_store import ObjectStore
 from medsiglip.index.vectors import Ids, ShardFolder, StoredShard, Vectors
 
 # Shards that stay mapped; opening one reads the end of its file.
@@ -31,9 +31,9 @@ class _OpenShard(NamedTuple):
 class ShardRows:
     """The vectors of one space by image id; the shards are mapped, not read. Safe for several threads."""
 
-    def __init__(self, home: Path, space: str, dimension: int) -> None:
+    def __init__(self, objects: ObjectStore, space: str, dimension: int) -> None:
         self.dimension = dimension
-        self._folder = ShardFolder(home, space)
+        self._folder = ShardFolder(objects, space)
         self._open: OrderedDict[str, _OpenShard] = OrderedDict()
         self._lock = threading.Lock()
 

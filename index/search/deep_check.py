@@ -46,7 +46,7 @@ def deep_check(
     """
     problems, agreeing, without = [], 0, 0
     for shard in shards:
-        folder = ShardFolder(database.home, shard.space)
+        folder = ShardFolder(database.objects, shard.space)
         if shard.checksum is None or not is_known(shard.checksum):
             without += 1
             continue
@@ -60,7 +60,7 @@ def deep_check(
             agreeing += 1
         else:
             problems.append(
-                f"{folder.file(shard.name)} is not what was written (its checksum is {found}, on record is "
+                f"{folder.place(shard.name)} is not what was written (its checksum is {found}, on record is "
                 f"{shard.checksum}); restore it from a backup."
             )
     held = 0
@@ -83,7 +83,7 @@ def _check_snapshot(
     if content is None:
         return 0, []
     wrong = _damaged(snapshot, chosen)
-    folder = ShardFolder(database.home, active.space.name)
+    folder = ShardFolder(database.objects, active.space.name)
     seen: list[Ids] = [np.empty(0, np.int64)]
     differing = 0
     for name in sorted(names):

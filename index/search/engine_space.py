@@ -60,7 +60,7 @@ class EngineSpaceLoader:
         self.chosen = ChosenKind(name.partition(":")[0], DEFAULT, f"the setting vector_url names {name}")
         self._database = database
         self._engine = engine
-        self._rows = ShardRows(database.home, active.space.name, active.space.dimension)
+        self._rows = ShardRows(database.objects, active.space.name, active.space.dimension)
 
     def caught_up(self, state: LoadedSpace | None, *, afresh: bool = False) -> LoadedSpace:
         """The newest state, made from an earlier one if there is one."""

@@ -100,7 +100,7 @@ def _tables(
     rows = [shard for shard in listed(connection) if shard.space_id == active.row_id]
     for shard in sorted(rows, key=lambda one: first.get(one.id, 0)):
         try:
-            held = ShardFolder(database.home, shard.space).open(shard.name)
+            held = ShardFolder(database.objects, shard.space).open(shard.name)
         except CatalogError as error:
             if error.code == "missing-shard" and not _still_named(database, shard.id):
                 raise CatalogError(

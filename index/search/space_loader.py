@@ -60,7 +60,7 @@ class SpaceLoader:
         self.active = active
         self._database = database
         self._dimension = active.space.dimension
-        self._folder = ShardFolder(database.home, active.space.name)
+        self._folder = ShardFolder(database.objects, active.space.name)
         self._wanted = kind
         self._choose(0)
         self._sample_file = QuerySample(database.home, active.space.name)

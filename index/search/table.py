@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -23,6 +22,7 @@ from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.schema import LEVEL_IDS, images, shards
 from medsiglip.index.catalogue.spaces import ActiveSpace
 from medsiglip.index.label_records import LabelRecord
+from medsiglip.index.objects.object_store import ObjectStore
 from medsiglip.index.records import CaseTable, Level, Space
 from medsiglip.index.search.current_space import CurrentSpace
 from medsiglip.index.vectors import Ids, ShardFolder, Vectors, mean_directions
@@ -43,7 +43,7 @@ def table(
     active = space.needed()
     if among is not None and len(among) <= _FEW_STUDIES and not space.is_loaded:
         with database.read() as connection:
-            source = ShardVectors(connection, database.home, active)
+            source = ShardVectors(connection, database.objects, active)
             few = np.array(passing_images(connection, where, among), np.int64)
             return columns(connection, source, level, few, given)
     with space.view() as (loaded, connection):
@@ -64,10 +64,10 @@ class VectorSource(Protocol):
 class ShardVectors:
     """Vectors read from the shards that hold them, without any in memory."""
 
-    def __init__(self, connection: Connection, home: Path, active: ActiveSpace) -> None:
+    def __init__(self, connection: Connection, objects: ObjectStore, active: ActiveSpace) -> None:
         self._connection = connection
         self._active = active
-        self._home = home
+        self._objects = objects
 
     def vectors(self, level: Level, row_ids: Ids) -> Vectors:
         """As in `VectorSource`; raises also `CatalogError` `missing-shard` and `corrupt-shard`."""
@@ -84,16 +84,16 @@ class ShardVectors:
         missing = np.setdiff1d(row_ids, owners)
         if len(missing):
             raise KeyError(*missing.tolist())
-        held = read_vectors(self._home, self._active.space, image_ids, [row[2] for row in rows])
+        held = read_vectors(self._objects, self._active.space, image_ids, [row[2] for row in rows])
         if level == "image":
             return held[np.searchsorted(image_ids, row_ids)]
         # Within a group by image id, as in `LoadedSpace`: the sum depends on the order.
         return mean_directions(held[owners == row_id] for row_id in row_ids) if len(row_ids) else held
 
 
-def read_vectors(home: Path, space: Space, image_ids: Ids, names: Sequence[str]) -> Vectors:
+def read_vectors(objects: ObjectStore, space: Space, image_ids: Ids, names: Sequence[str]) -> Vectors:
     """The vectors of images of a space, each from the shard of the same place in `names`."""
-    folder = ShardFolder(home, space.name)
+    folder = ShardFolder(objects, space.name)
     found = np.empty((len(image_ids), space.dimension), np.float32)
     places: dict[str, list[int]] = defaultdict(list)
     for place, name in enumerate(names):

@@ -61,7 +61,7 @@ class TwoSpaces:
             for space, theirs in zip((first, second), found, strict=True):
                 places = [theirs[image_id] for image_id in shared.tolist()]
                 vectors = read_vectors(
-                    self._database.home,
+                    self._database.objects,
                     space.space,
                     np.array([image_id for image_id, _ in places], np.int64),
                     [name for _, name in places],

@@ -11,8 +11,8 @@ from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.schema import shards
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import Compaction
-from medsiglip.index.storage.deletion import sweep
 from medsiglip.index.storage.shards import is_whole, listed, merge, write_transaction
+from medsiglip.index.storage.sweeping import sweep
 from medsiglip.index.vectors import ShardFolder
 
 FULL_SHARD_ROWS = 65_536
@@ -41,7 +41,7 @@ def compact(database: Database) -> Compaction:
 
 def _is_whole(database: Database, shard: Any) -> bool:
     try:
-        return is_whole(database.home, shard)
+        return is_whole(database.objects, shard)
     except CatalogError:
         return True  # merging leaves what it cannot read
 
@@ -52,7 +52,7 @@ def _note_checksums(database: Database) -> None:
         without = [shard for shard in listed(connection) if shard.checksum is None]
     found = {}
     for shard in without:
-        folder = ShardFolder(database.home, shard.space)
+        folder = ShardFolder(database.objects, shard.space)
         try:
             held = folder.open(shard.name)
             if len(held.ids) == shard.rows and held.values.dtype == shard.dtype and held.is_finite():

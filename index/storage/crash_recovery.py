@@ -7,8 +7,9 @@ every file that a killed process leaves has a row in the log; a file without one
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
+from itertools import filterfalse
 from uuid import uuid4
 
 from sqlalchemy import Connection, delete, insert, select
@@ -19,8 +20,12 @@ from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.rows import reserve_block
 from medsiglip.index.catalogue.schema import probes, shards
 from medsiglip.index.catalogue.service_schema import unfinished_files
+from medsiglip.index.errors import CatalogError
+from medsiglip.index.objects.object_store import ObjectStore
 from medsiglip.index.storage import trash
 
+Named = Callable[[str], bool]
+"""Whether a row refers to a file, by its path below the home."""
 UNFINISHED_HOURS = 24
 """The age of a row from which on its writer is considered dead."""
 
@@ -56,24 +61,38 @@ def collect(database: Database) -> None:
         before = now_of(connection) - timedelta(hours=UNFINISHED_HOURS)
         old = unfinished_files.c.since < before
         rows = connection.execute(select(unfinished_files).where(old)).all()
-        named = _named(connection, database.home) if rows else set()
-    done = []
+        named = _named(connection) if rows else bool
+    done, home = [], database.home
     for row in rows:
-        found = [path for path in database.home.glob(row.pattern) if path not in named]
-        trash.move(database.home, found, trash.UNFINISHED)
-        if not any(path.exists() for path in found):
+        files = {path.relative_to(home).as_posix(): path for path in home.glob(row.pattern)}
+        found = [path for name, path in files.items() if not named(name)]
+        trash.move(home, found, trash.UNFINISHED)
+        if not any(path.exists() for path in found) and _set_aside(database.objects, row.pattern, named):
             done.append(row.token)
     if done:
         with database.write_service_tables() as connection:
             connection.execute(delete(unfinished_files).where(one_of(unfinished_files.c.token, done)))
 
 
-def _named(connection: Connection, home: Path) -> set[Path]:
-    """The shards and maps in every folder that may hold them, and the files of probes, that rows refer to."""
-    names = connection.execute(select(shards.c.name)).scalars().all()
-    spaces = [path for path in (home / "vectors").glob("*") if path.is_dir()]
-    found = {space / f"{name}.parquet" for space in spaces for name in names}
-    drawn = connection.execute(select(maps.c.file)).scalars().all()
-    places = [path for path in (home / "maps").glob("*") if path.is_dir()]
-    found |= {place / f"{name}.parquet" for place in places for name in drawn}
-    return found | {home / file for file in connection.execute(select(probes.c.file)).scalars()}
+def _set_aside(objects: ObjectStore, pattern: str, named: Named) -> bool:
+    """Move what a bucket holds of an interrupted write to the trash there; whether all of it is gone. Only
+    what the log names is looked for: that no row names an object proves nothing.
+    """
+    if not objects.is_remote:
+        return True
+    try:
+        trash.move_objects(objects, filterfalse(named, objects.matching(pattern)), trash.UNFINISHED)
+    except CatalogError:  # it is tried again
+        return False
+    return True
+
+
+def _named(connection: Connection) -> Named:
+    """Whether a row refers to a file: to the shard or map of its name, in whichever folder, or to it as that
+    of a probe.
+    """
+    names = set(connection.execute(select(shards.c.name)).scalars())
+    names.update(connection.execute(select(maps.c.file)).scalars())
+    of_probes = set(connection.execute(select(probes.c.file)).scalars())
+    endings = {f"{name}.parquet" for name in names}
+    return lambda name: name.rpartition("/")[2] in endings or name in of_probes

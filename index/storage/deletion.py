@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from os.path import dirname
 from typing import Any, NamedTuple
 
@@ -18,7 +17,6 @@ from medsiglip.index.catalogue.paths import HIDDEN
 from medsiglip.index.catalogue.readers.reader_labels import forget_reader_labels
 from medsiglip.index.catalogue.report_texts import study_ids as row_ids_of
 from medsiglip.index.catalogue.schema import (
-    doomed_files,
     files,
     images,
     instances,
@@ -50,10 +48,9 @@ from medsiglip.index.storage.forgotten_pacs import (
 from medsiglip.index.storage.maps.forgetting import forget_in_maps
 from medsiglip.index.storage.saved_views import forget_in_views
 from medsiglip.index.storage.shards import WriteTransaction, listed, replace_shard, write_transaction
+from medsiglip.index.storage.sweeping import UPLOADS as UPLOADS
+from medsiglip.index.storage.sweeping import forget_copies, require_gone, sweep
 from medsiglip.index.storage.thumbnails import delete_thumbnails
-
-# The folder of a home that holds what was uploaded.
-UPLOADS = "received"
 
 
 class PacsNames(NamedTuple):
@@ -121,8 +118,10 @@ def _finish(database: Database) -> None:
     """Delete what the transaction listed, and what an earlier deletion could not. Leftovers of interrupted
     writes do not wait in the trash: they may hold vectors of the same patient.
     """
-    sweep(database)
+    remain = sweep(database)
     trash.empty(database.home, trash.UNFINISHED)
+    forget_copies(database)
+    require_gone(database, [*remain, *trash.empty_objects(database.objects, trash.UNFINISHED)])
 
 
 def _remove(transaction: WriteTransaction, study_ids: Sequence[int], theirs: ColumnElement[bool]) -> Removal:
@@ -214,25 +213,6 @@ def clear_series(
         return False
     _delete_content(transaction, series_ids, kept, stale)
     return True
-
-
-def sweep(database: Database) -> None:
-    """Delete the files that transactions listed; what cannot be deleted now stays on the list."""
-    with database.read() as connection:
-        doomed = list(connection.execute(select(doomed_files.c.id, doomed_files.c.pattern)))
-    done = []
-    for row_id, pattern in doomed:
-        with suppress(OSError):
-            for path in database.home.glob(pattern):
-                path.unlink(missing_ok=True)
-                if pattern.startswith(f"{UPLOADS}/"):
-                    with suppress(OSError):  # other files of the upload are still there
-                        path.parent.rmdir()
-            done.append(row_id)
-    if done:
-        with database.write() as connection:
-            connection.execute(delete(doomed_files).where(one_of(doomed_files.c.id, done)))
-        database.empty_log()
 
 
 def _delete_content(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +23,7 @@ from medsiglip.index.catalogue.server_errors import was_undone
 from medsiglip.index.catalogue.spaces import ActiveSpace
 from medsiglip.index.engines import outbox
 from medsiglip.index.errors import CatalogError
+from medsiglip.index.objects.object_store import ObjectStore
 from medsiglip.index.records import FileRecord, ImageRecord, SeriesBundle
 from medsiglip.index.storage.placing.places import Columns, Identity, Place, known_places, place_instances
 from medsiglip.index.storage.placing.redelivery import (

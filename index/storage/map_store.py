@@ -18,10 +18,10 @@ from medsiglip.index.catalogue.rows import insert_rows, plain
 from medsiglip.index.catalogue.schema import ACTIVE_SPACE, LEVEL_IDS, images, spaces
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import Level
-from medsiglip.index.storage import deletion
 from medsiglip.index.storage.maps.forgetting import drop_maps
 from medsiglip.index.storage.maps.map_file import MapFolder, MapPoints
 from medsiglip.index.storage.shards import write_transaction
+from medsiglip.index.storage.sweeping import sweep
 
 _KEPT = 3
 """Versions of a level that are kept, so that a page that shows one can still ask about it."""
@@ -65,7 +65,7 @@ class MapStore:
             there = _rows_there(connection, level)
             gone = points.row_ids[[one not in there for one in points.row_ids.tolist()]]
             kept = points.without(gone) if len(gone) else points
-            folder = MapFolder(transaction.home, space)
+            folder = MapFolder(transaction.objects, space)
             name = transaction.new_name(folder)
             folder.write(name, kept)
             same = (maps.c.space_id == row.id) & (maps.c.level == level)
@@ -77,7 +77,7 @@ class MapStore:
             }
             insert_rows(connection, maps, [{**values, "created_at": now_of(connection)}])
             drop_maps(transaction, same & (maps.c.version <= version - _KEPT))
-        deletion.sweep(self._database)
+        sweep(self._database)
         return version
 
     def find(self, level: Level, version: int | None = None) -> MapRecord | None:
@@ -97,7 +97,7 @@ class MapStore:
 
     def points(self, record: MapRecord) -> MapPoints:
         """The points of a map; raises `CatalogError` `map-gone`."""
-        return MapFolder(self._database.home, record.space).read(record.file)
+        return MapFolder(self._database.objects, record.space).read(record.file)
 
     def newest_image(self) -> int:
         """The highest image id of the active space, 0 for none."""

@@ -87,7 +87,7 @@ def _gather(transaction: WriteTransaction, shard: Any, sources: Iterable[Path]) 
     vectors: list[NDArray[np.floating]] = []
     for source in sorted(sources, key=lambda path: path.stem != shard.name):
         if len(wanted) and source.parent.name == shard.space:
-            held = _read(source, transaction.home)
+            held = _read(source)
             keep = np.isin(held.ids, wanted)
             if keep.any() and held.values.dtype == shard.dtype:
                 ids.append(held.ids[keep])
@@ -104,10 +104,9 @@ def _gather(transaction: WriteTransaction, shard: Any, sources: Iterable[Path]) 
     return len(image_ids)
 
 
-def _read(path: Path, home_folder: Path) -> StoredShard:
+def _read(path: Path) -> StoredShard:
     """The content of a shard in any folder; nothing of one that cannot be read."""
-    folder = ShardFolder(home_folder, path.parent.name)
-    folder.path = path.parent
+    folder = ShardFolder(path.parent.parent.parent, path.parent.name)
     try:
         return folder.open(path.stem)
     except CatalogError:
@@ -118,7 +117,7 @@ def _highest_id(folder: Path, unknown: Iterable[Path]) -> int:
     """The highest image id that a preview or an unknown shard of the home has."""
     names = (path.name.partition(".")[0] for path in (folder / "previews").glob("*"))
     ids = [int(name) for name in names if name.isdecimal()]
-    ids += [int(_read(path, folder).ids.max(initial=0)) for path in unknown]
+    ids += [int(_read(path).ids.max(initial=0)) for path in unknown]
     return max(ids, default=0)
 
 
@@ -133,7 +132,7 @@ def _in_trash(folder: Path) -> list[Path]:
 
 
 def _file(database: Database, shard: Any) -> Path:
-    return ShardFolder(database.home, shard.space).file(shard.name)
+    return ShardFolder(database.objects, shard.space).file(shard.name)
 
 
 def _without_vector(connection: Connection, database: Database) -> list[str]:

@@ -19,9 +19,10 @@ from medsiglip.index.catalogue.schema import patients, probes, spaces, studies
 from medsiglip.index.catalogue.score_schema import calibrations, predictions
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import ProbeRecord
-from medsiglip.index.storage import crash_recovery, deletion
+from medsiglip.index.storage import crash_recovery
 from medsiglip.index.storage.forgotten import still_there
 from medsiglip.index.storage.shards import WriteTransaction, write_transaction
+from medsiglip.index.storage.sweeping import sweep
 
 
 class ProbeStore:
@@ -71,7 +72,7 @@ class ProbeStore:
             _delete(transaction, [row.id for row in rows], [row.file for row in rows])
             if connection.execute(_newest(name)).scalar_one() < newest:
                 connection.execute(delete(calibrations).where(calibrations.c.subject == f"probe:{name}"))
-        deletion.sweep(self._database)
+        sweep(self._database)
         return len(rows)
 
     def find(self, name: str, version: int | None = None) -> ProbeRecord | None:

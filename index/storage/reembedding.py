@@ -48,10 +48,10 @@ from medsiglip.index.catalogue.spaces import ActiveSpace
 from medsiglip.index.engines import outbox
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import ImageRecord, RenderingCount, Space
-from medsiglip.index.storage.deletion import sweep
 from medsiglip.index.storage.forgotten import forget_predictions
 from medsiglip.index.storage.maps.forgetting import drop_maps, forget_in_maps
 from medsiglip.index.storage.shards import WriteTransaction, listed, replace_shard, write_transaction
+from medsiglip.index.storage.sweeping import sweep
 from medsiglip.index.storage.thumbnails import delete_thumbnails, insert_thumbnails
 from medsiglip.index.vectors import Dtype, unit_length
 
@@ -309,7 +309,9 @@ def _drop(transaction: WriteTransaction, name: str) -> int:
         )
     theirs = images.c.space_id == row_id
     _require_elsewhere(connection, name, row_id)
-    previews = {path.name.partition(".")[0] for path in (transaction.home / "previews").glob("*.*")}
+    previews = {
+        name.rpartition("/")[2].partition(".")[0] for name in transaction.objects.matching("previews/*.*")
+    }
     shown = [int(one) for one in previews if one.isdecimal()]
     ids = connection.execute(select(images.c.id).where(theirs, one_of(images.c.id, shown))).scalars().all()
     transaction.delete_files([f"previews/{image_id}.*" for image_id in ids])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -19,6 +18,7 @@ from medsiglip.index.catalogue.schema import doomed_files, images, shards, space
 from medsiglip.index.catalogue.service_schema import unfinished_files
 from medsiglip.index.checksums import is_known
 from medsiglip.index.errors import CatalogError
+from medsiglip.index.objects.object_store import ObjectStore
 from medsiglip.index.storage import crash_recovery
 from medsiglip.index.vectors import Dtype, Ids, ShardFolder
 
@@ -49,7 +49,7 @@ class NewFiles:
     ids that was reserved together with that.
     """
 
-    home: Path
+    objects: ObjectStore
     token: str
     block: range = range(0)
     written: list[tuple[NamedFiles, str]] = field(default_factory=list)
@@ -64,7 +64,7 @@ class NewFiles:
         self, space: str, image_ids: Ids, vectors: NDArray[np.floating], dtype: Dtype
     ) -> WrittenShard:
         """Write a shard to disk; its row is inserted later."""
-        folder = ShardFolder(self.home, space)
+        folder = ShardFolder(self.objects, space)
         name = self.new_name(folder)
         checksum = folder.write(name, image_ids, vectors, dtype)
         return WrittenShard(name, len(image_ids), dtype, checksum)
@@ -81,9 +81,9 @@ class WriteTransaction:
     ids: NewIds = field(default_factory=NewIds)
 
     @property
-    def home(self) -> Path:
+    def objects(self) -> ObjectStore:
         """Where the files lie."""
-        return self.files.home
+        return self.files.objects
 
     def new_name(self, folder: NamedFiles) -> str:
         """The name of a file that is about to be written, and is deleted if the transaction fails."""
@@ -119,7 +119,7 @@ def new_files(database: Database, ids: int = 0) -> Iterator[NewFiles]:
     locked, and a block of so many `ids`. If this fails, they are deleted.
     """
     token, block = crash_recovery.announce_with_ids(database, "*/*/{token}-*", ids)
-    files = NewFiles(database.home, token, block)
+    files = NewFiles(database.objects, token, block)
     try:
         with database.translate_errors():
             yield files
@@ -171,13 +171,13 @@ def listed(connection: Connection, shard_ids: Sequence[int] | None = None) -> li
     return list(connection.execute(statement))
 
 
-def is_whole(home: Path, shard: Any) -> bool:
+def is_whole(objects: ObjectStore, shard: Any) -> bool:
     """Whether the file of a shard, a row of `listed`, has the checksum on record, if there is one of a known
     algorithm. Raises `CatalogError` `missing-shard` or `corrupt-shard`.
     """
     if shard.checksum is None or not is_known(shard.checksum):
         return True
-    return bool(ShardFolder(home, shard.space).checksum(shard.name) == shard.checksum)
+    return bool(ShardFolder(objects, shard.space).checksum(shard.name) == shard.checksum)
 
 
 def replace_shard(transaction: WriteTransaction, old: Any) -> None:
@@ -185,7 +185,7 @@ def replace_shard(transaction: WriteTransaction, old: Any) -> None:
     been written, the checksum that says so is kept, for what is left of it may be damaged.
     """
     try:
-        whole = is_whole(transaction.home, old)
+        whole = is_whole(transaction.objects, old)
     except CatalogError:
         whole = True  # it will not be merged
     new = merge(transaction, [old])
@@ -201,7 +201,7 @@ def merge(transaction: WriteTransaction, old: Sequence[Any]) -> int | None:
     A shard that cannot be read stays while an image refers to it.
     """
     connection = transaction.connection
-    folder = ShardFolder(transaction.home, old[0].space)
+    folder = ShardFolder(transaction.objects, old[0].space)
     kept_ids, kept_vectors, replaced = [], [], []
     for shard in old:
         live = np.fromiter(

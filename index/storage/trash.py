@@ -11,7 +11,8 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from medsiglip.index.vectors import make_folder, sync_path
+from medsiglip.index.durable_files import make_folder, sync_path
+from medsiglip.index.objects.object_store import ObjectStore
 
 FOLDER = "trash"
 TRASH_DAYS = 7
@@ -31,6 +32,26 @@ def move(home: Path, paths: Iterable[Path], reason: str) -> None:
             shutil.move(path, target)  # a part of the home may lie on another disk
             sync_path(target.parent)
             sync_path(path.parent)
+
+
+def move_objects(objects: ObjectStore, names: Iterable[str], reason: str) -> None:
+    """Move objects of a bucket to the trash there."""
+    folder = f"{FOLDER}/{datetime.now(UTC):{_MOMENT}}-{reason}"
+    for name in names:
+        objects.rename(name, f"{folder}/{name}")
+
+
+def empty_objects(objects: ObjectStore, reason: str | None = None) -> list[str]:
+    """What `empty` does, in the trash of a bucket; returns what may remain there."""
+    if not objects.is_remote:
+        return []
+    before = datetime.now(UTC) - timedelta(days=TRASH_DAYS)
+    old = []
+    for name in objects.matching(f"{FOLDER}/*/*/*/*"):
+        moment, _, why = name.split("/")[1].partition("-")
+        if why == reason or (reason is None and _is_before(moment, before)):
+            old.append(name)
+    return objects.delete(old)
 
 
 def empty(home: Path, reason: str | None = None) -> None:

@@ -190,7 +190,7 @@ def test_shards_of_earlier_versions_are_scaled_as_they_were(tmp_path: Path) -> N
     vectors = (unit_vectors(50, dimension=8) * np.float32(1.0005)).astype(np.float32)
     column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), list_size=8)
     table = pa.table({"image_id": pa.array(np.arange(50)), "embedding": column})
-    folder.path.mkdir(parents=True)
+    folder.file("old").parent.mkdir(parents=True)
     pq.write_table(table.replace_schema_metadata({"space": "space", "format": "1"}), folder.file("old-0"))
     assert folder.open("old-0").values.tobytes() == vectors.tobytes()
     read = folder.read("old-0", 8)[1]

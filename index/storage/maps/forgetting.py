@@ -28,7 +28,7 @@ def forget_in_maps(transaction: WriteTransaction, gone: Sequence[Row[*tuple[Any,
     named = {row.id for row in gone} | {row.series_id for row in gone} | {row.study_id for row in gone}
     ids = np.array(sorted(named), np.int64)
     for one in connection.execute(_listed()).all():
-        folder = MapFolder(transaction.home, one.space)
+        folder = MapFolder(transaction.objects, one.space)
         with suppress(CatalogError):  # a file that is gone names nobody
             points = folder.read(one.file)
             if points.names(ids):

@@ -8,15 +8,16 @@ within -1 and 1; `kept` float32, the share of its true neighbours that are near 
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from medsiglip.index.errors import CatalogError
-from medsiglip.index.vectors import Ids, Vectors, atomic_file, make_folder
+from medsiglip.index.objects.object_store import ObjectStore
+from medsiglip.index.vectors import Ids, Vectors
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,13 +51,13 @@ class MapPoints:
 class MapFolder:
     """The files of the maps of one space."""
 
-    def __init__(self, home: Path, space: str) -> None:
+    def __init__(self, objects: ObjectStore, space: str) -> None:
+        self._objects = objects
         self.space = space
-        self.path = home / "maps" / space
 
-    def file(self, name: str) -> Path:
-        """The path of the map of this name."""
-        return self.path / f"{name}.parquet"
+    def object_name(self, name: str) -> str:
+        """The name of a map as an object."""
+        return f"maps/{self.space}/{name}.parquet"
 
     def write(self, name: str, points: MapPoints) -> None:
         """Write a map, which is on disk when this returns."""
@@ -72,9 +73,9 @@ class MapFolder:
             "near": _listed(points.near, pa.int64()),
             "alike": _listed(points.alike, pa.float32()),
         }
-        make_folder(self.path)
-        with atomic_file(self.file(name)) as stream:
-            pq.write_table(pa.table(columns), stream, compression="zstd")
+        stream = io.BytesIO()
+        pq.write_table(pa.table(columns), stream, compression="zstd")
+        self._objects.put_new(self.object_name(name), [stream.getbuffer()])
 
     def read(self, name: str) -> MapPoints:
         """The points of a map; raises `CatalogError` `map-gone` where its file is missing or damaged."""
@@ -82,7 +83,7 @@ class MapFolder:
         import pyarrow.parquet as pq
 
         try:
-            table = pq.read_table(self.file(name)).combine_chunks()
+            table = pq.read_table(self._objects.open_local(self.object_name(name))).combine_chunks()
             places = np.stack([table["x"].to_numpy(), table["y"].to_numpy()], axis=1)
             return MapPoints(
                 table["row_id"].to_numpy(),
@@ -95,13 +96,13 @@ class MapFolder:
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise CatalogError(
                 "map-gone",
-                f"The map file {self.file(name)} cannot be read ({type(error).__name__}); make the map again "
-                "with `map make`.",
+                f"The map file {self._objects.place(self.object_name(name))} cannot be read "
+                f"({type(error).__name__}); make the map again with `map make`.",
             ) from None
 
     def discard(self, name: str) -> None:
         """Delete a file that no row refers to."""
-        self.file(name).unlink(missing_ok=True)
+        self._objects.delete([self.object_name(name)])
 
 
 def _listed(values: NDArray[Any], kind: Any) -> Any:
