@@ -24,7 +24,13 @@ from medsiglip.index.engines.engine import (
 from medsiglip.index.engines.milvus import conditions
 from medsiglip.index.engines.milvus.address import read_address
 from medsiglip.index.engines.milvus.columns import ID, VECTOR, schema_of, stored
-from medsiglip.index.engines.milvus.server_errors import from_milvus, is_missing, is_unloaded, unreachable
+from medsiglip.index.engines.milvus.server_errors import (
+    from_milvus,
+    is_missing,
+    is_unloaded,
+    refused,
+    unreachable,
+)
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import Level
 from medsiglip.index.vectors import Dtype, Ids, Vectors
@@ -315,9 +321,14 @@ class MilvusEngine:
             options["server_name"] = address.server_name
         if address.user:
             options |= {"user": address.user, "password": address.password}
-        return MilvusClient(
+        client = MilvusClient(
             uri=address.uri, db_name=address.database, timeout=_PATIENCE_S, dedicated=True, **options
         )
+        # Of one that is not there, Milvus only says that it holds no collection.
+        if address.database not in client.list_databases(timeout=_PATIENCE_S):
+            client.close()
+            raise refused(address)
+        return client
 
 
 def _upsert(client: MilvusClient, name: str, rows: Sequence[Mapping[str, Any]]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from medsiglip.index.engines.milvus.address import Address
@@ -39,18 +40,23 @@ def is_unloaded(error: Exception) -> bool:
 
 def from_milvus(error: Exception, address: Address) -> CatalogError:
     """The error for a person."""
-    state = _state(error)
+    states = set(_states(error))
     text = str(getattr(error, "message", "") or "").lower()
-    if state in _REFUSED_STATES or _code(error) in _REFUSED or any(word in text for word in _REFUSED_WORDS):
-        return CatalogError(
-            "engine-refused",
-            f"The vector engine {address.name} refuses this service; correct the user, the password file or "
-            "the database, or what the user may do there.",
-        )
-    if state in _AWAY_STATES or _code(error) in _AWAY or any(word in text for word in _AWAY_WORDS):
+    if states & _REFUSED_STATES or _code(error) in _REFUSED or any(word in text for word in _REFUSED_WORDS):
+        return refused(address)
+    if states & _AWAY_STATES or _code(error) in _AWAY or any(word in text for word in _AWAY_WORDS):
         return unreachable(address)
     reason = " ".join(text.split())[:_LONGEST] or type(error).__name__
     return CatalogError("engine-refused", f"The vector engine {address.name} refuses a request ({reason}).")
+
+
+def refused(address: Address) -> CatalogError:
+    """The error of a server that does not let this user in."""
+    return CatalogError(
+        "engine-refused",
+        f"The vector engine {address.name} refuses this service; correct the user, the password file or the "
+        "database, or what the user may do there.",
+    )
 
 
 def unreachable(address: Address) -> CatalogError:
@@ -66,8 +72,15 @@ def _code(error: Exception) -> int | None:
     return int(code) if isinstance(code, int) else None
 
 
-def _state(error: Exception) -> str:
-    """The state of a call by gRPC (grpc.StatusCode), which pymilvus hands on as it is or as its code."""
-    code: Any = getattr(error, "code", None)
-    code = code() if callable(code) else code
-    return str(getattr(code, "name", ""))
+def _states(error: BaseException | None) -> Iterator[str]:
+    """The states of calls by gRPC (grpc.StatusCode) that led to an error, in which pymilvus wraps them.
+
+    It raises some errors from themselves.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        code: Any = getattr(error, "code", None)
+        code = code() if callable(code) else code
+        yield str(getattr(code, "name", ""))
+        error = error.__cause__
