@@ -19,6 +19,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 FOLDERS = (
     "api",
     "benchmarks",
+    "deploy",
     "docker",
     "docs",
     "index",
