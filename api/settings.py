@@ -38,6 +38,7 @@ _VIEWER = re.compile(
     r"[^\s=<>\"'&]{1,40}=(?!(?i:javascript|data|vbscript|blob|file):)[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"\\]{1,1000}"
 )
 _WEBHOOK = re.compile(r"https?://[A-Za-z0-9.\[\]:-]{1,255}(/[!-~]{0,2000})?")
+_ENGINE = re.compile(r"local|ray|ray://[A-Za-z0-9.\[\]:-]{1,255}:[0-9]{1,5}")
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 
 
@@ -55,10 +56,21 @@ class Settings(BaseSettings):
     precision: Precision = Field("float32", description="arithmetic of the encoder: float32 or bfloat16")
     batch_size: int | None = Field(None, ge=1, le=4096, description="images encoded at once")
     workers: int | None = Field(None, ge=1, le=256, description="processes that decode and render")
+    ingest_engine: str = Field(
+        "local", description="what renders and encodes in an ingest: local, ray or ray://HOST:PORT"
+    )
     index_kind: IndexKindName = Field(
         "auto",
         description="kind of vector search: auto, flat, bounded (exact by codes), quick (both ways), "
         "gpu-flat, gpu-ivf-flat or gpu-ivf-pq",
+    )
+    vector_url: str | None = Field(
+        None,
+        description="where vectors lie beside the shards: pgvector or milvus://HOST:PORT; in memory when "
+        "unset",
+    )
+    vector_password_file: Path | None = Field(
+        None, description="file with the password of the user that vector_url names"
     )
     database_url: str | None = Field(
         None, description="SQLAlchemy URL of the catalogue; SQLite in the home when unset"
@@ -218,6 +230,15 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+
+    @field_validator("ingest_engine")
+    @classmethod
+    def _check_engine(cls, value: str) -> str:
+        if _ENGINE.fullmatch(value) is None:
+            raise ValueError(
+                f"{value!r} is no engine: local, ray, or an address such as ray://10.1.0.7:10001"
+            )
+        return value
 
     @field_validator("cors_origins")
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import chain, repeat
@@ -20,6 +20,7 @@ from medsiglip.arguments import several
 if TYPE_CHECKING:
     from medsiglip.api.settings import Settings
     from medsiglip.index.records import Holdings
+    from medsiglip.ingest.engines.engine import ImageEncoder
     from medsiglip.ingest.privacy.deidentify import Phi
     from medsiglip.ingest.run.file_lines import FileLine
     from medsiglip.ingest.run.pipeline import IngestOptions
@@ -49,8 +50,12 @@ class _Request:
     def checked_paths(self) -> list[Path]:
         """The paths, after a check of them and of the metadata CSV, for a mistyped one must not leave a home.
 
-        Raises ServiceError `no-such-path`, and `IngestError` for a CSV that cannot be used.
+        Raises ServiceError `no-such-path`, and `IngestError` for a CSV that cannot be used, or an engine that
+        there is not.
         """
+        from medsiglip.ingest.engines.choice import LOCAL, require_engine
+
+        require_engine(self.given.get("engine") or LOCAL)
         require_paths(self.paths)
         if self.metadata is not None:
             from medsiglip.ingest.header.metadata import read_metadata
@@ -70,6 +75,7 @@ class _Request:
 
         given = {name: value for name, value in self.given.items() if value is not None}
         given.setdefault("workers", archive.settings.workers)
+        given.setdefault("engine", archive.settings.ingest_engine)
         return IngestOptions(profile=archive.space.profile, **{**given, "metadata": self.metadata})
 
 
@@ -81,6 +87,7 @@ def ingest(
     workers: int | None = None,
     plan: PlanOptions | None = None,
     phi: Phi | None = None,
+    engine: str | None = None,
     dry_run: bool = False,
     within: Sequence[Path] | None = None,
     reports: Sequence[AnyPath] = (),
@@ -90,13 +97,15 @@ def ingest(
     """Embed what is new under `paths` and add it.
 
     `metadata` is a CSV for plain pictures, `phi` how much of a person's data the home keeps [what it keeps
-    already, at first `pseudonymous`], `reports` are files (.csv, .html) to write about the run, which show
+    already, at first `pseudonymous`], `engine` what renders and encodes (`local`, `ray`, `ray://HOST:PORT`;
+    that of the settings by default), `reports` are files (.csv, .html) to write about the run, which show
     pictures that may name the patient only with `show_burned_in`. With `dry_run`, report what would be done
     and leave the home alone. Links below `paths` that lead out of the folders `within` are not followed. The
     home is made if it is not there yet. A file that cannot be used is a line of the report and never ends the
     run. Afterwards the routing rules are evaluated on what is new.
     """
     given: dict[str, Any] = {"metadata": metadata, "workers": workers, "plan": plan, "phi": phi}
+    given["engine"] = engine
     given["within"] = None if within is None else tuple(within)
     request = _Request(several("paths", paths), given, reports, show_burned_in)
     if dry_run:
@@ -216,6 +225,7 @@ def watch(
     workers: int | None = None,
     plan: PlanOptions | None = None,
     phi: Phi | None = None,
+    engine: str | None = None,
     reports: Sequence[AnyPath] = (),
     show_burned_in: bool = False,
     on_progress: OnProgress = silent,
@@ -229,7 +239,7 @@ def watch(
     from medsiglip.ingest.run.watch import Arrivals, series_of_file
     from medsiglip.ingest.run.watch import watch as follow
 
-    given = {"metadata": metadata, "workers": workers, "plan": plan, "phi": phi}
+    given = {"metadata": metadata, "workers": workers, "plan": plan, "phi": phi, "engine": engine}
     request = _Request(paths, given, reports, show_burned_in)
     checked = request.checked_paths()
     details = _details(request)
@@ -279,11 +289,30 @@ def _run(
             paths,
             archive.index,
             checkpoint,
-            lambda: archive.patient_encoder,
+            _encoder_maker(archive, options.engine),
             options,
             report_progress,
             details,
         )
+
+
+def _encoder_maker(archive: OpenedArchive, engine: str) -> Callable[[], ImageEncoder]:
+    """What makes the encoder of a run: that of the archive, or on other machines one of their own."""
+    from medsiglip.ingest.engines.choice import LOCAL
+
+    if engine == LOCAL:
+        return lambda: archive.patient_encoder
+    from medsiglip.ingest.engines.node_encoder import NodeEncoder
+
+    space, settings = archive.space, archive.settings
+    return NodeEncoder(
+        space.model,
+        space.checkpoint_hash,
+        space.profile,
+        settings.device,
+        settings.precision,
+        settings.batch_size,
+    )
 
 
 def _details(request: _Request) -> RunDetails | None:

@@ -28,6 +28,13 @@ def ingest(
     magnification: Annotated[
         float, typer.Option(metavar="5|10|20", help="Magnification of slide patches.")
     ] = 10.0,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="local|ray|ray://HOST:PORT",
+            help="What renders and encodes: this machine, or a Ray cluster [local].",
+        ),
+    ] = None,
     phi: Annotated[
         Literal["pseudonymous", "keep", "strict"] | None,
         typer.Option(help="How much of a person's data the home keeps [as it does; at first pseudonymous]."),
@@ -81,6 +88,7 @@ def ingest(
         "metadata": metadata,
         "workers": workers,
         "plan": PlanOptions(slice_limit(max_slices), magnification),
+        "engine": engine,
         "phi": phi,
         "reports": report or (),
         "show_burned_in": show_burned_in,
