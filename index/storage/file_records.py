@@ -130,6 +130,22 @@ class FileRecordStore:
                     found[name][instance] = tuple(place)
         return {name: _holdings(list(places.values())) for name, places in found.items()}
 
+    def instance_counts(self, series_instance_uids: Collection[str]) -> dict[tuple[str, str], int]:
+        """How many instances the index holds of each series with one of these UIDs, by study and series
+        UID.
+        """
+        place = studies.c.study_instance_uid, series.c.series_instance_uid
+        statement = (
+            select(*place, func.count())
+            .select_from(instances)
+            .join(series, instances.c.series_id == series.c.id)
+            .join(studies, series.c.study_id == studies.c.id)
+            .where(one_of(series.c.series_instance_uid, list(series_instance_uids)))
+            .group_by(*place)
+        )
+        with self._database.read() as connection:
+            return {(study, uid): count for study, uid, count in connection.execute(statement)}
+
     def owners(self, paths: Collection[str]) -> dict[str, Owner]:
         """Patient, study and modality of each of these files that is in the index, by path."""
         statement = (

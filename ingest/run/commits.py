@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from medsiglip.index.records import FileRecord, SeriesBundle, Space
 from medsiglip.ingest.reasons import Rejected
+from medsiglip.ingest.run.shared_series import SharedSeries
 from medsiglip.tracing.spans import span
 
 if TYPE_CHECKING:
@@ -26,13 +27,16 @@ MAX_COMMIT_IMAGES = 4096
 
 
 class Commits:
-    """`embedded` counts images; `files` are the paths that gave images, `rejections` the other files."""
+    """`embedded` counts images; `files` are the paths that gave images, `rejections` the other files,
+    `shared` the series to which other runs may add.
+    """
 
     def __init__(self, index: CaseIndex, space: Space, interruption: Interruption) -> None:
         self.embedded = 0
         self.files: set[str] = set()
         self.rejections: list[Rejected] = []
         self.image_warnings: Counter[str] = Counter()
+        self.shared = SharedSeries()
         self._index = index
         self._space = space
         self._interruption = interruption
@@ -89,5 +93,6 @@ class Commits:
             self._index.files.put(refused)
         self.embedded += len(vectors)
         for bundle in bundles:
+            self.shared.take(bundle)
             self.files |= {file.path for file in bundle.files}
             self.image_warnings.update(code for image in bundle.images for code in image.warnings)

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from medsiglip.ingest.header.header import Header
     from medsiglip.ingest.header.metadata import PictureMetadata
     from medsiglip.ingest.run.run_details import RunDetails
+    from medsiglip.ingest.units.plan import Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +191,7 @@ class _Run:
             self.index.files.put([rejected_record(one, h.size, h.mtime_ns) for h, one in failed])
             headers = self._placed(following)
             self.triage.headers = [*self.triage.headers, *headers]
+        self._embed_shared(key)
 
     def _placed(self, headers: Sequence[Header]) -> list[Header]:
         """Each study under one patient."""
@@ -205,15 +207,28 @@ class _Run:
     def _embed_units(self, headers: Sequence[Header], key: SecretKey) -> None:
         from medsiglip.ingest.run.regroup import plan_with_index
 
-        older = self.index.pixel_hashes.any_older()
-        options = replace(self.options.plan, older_hashes=older)
-        units, warnings = plan_with_index(headers, self.index, key, options)
+        units, warnings = plan_with_index(headers, self.index, key, self._plan_options())
         self.warnings += warnings
+        self._embed_planned(units)
+
+    def _embed_shared(self, key: SecretKey) -> None:
+        """Render series anew to which another run has added files since they were planned, together with
+        those. Where both runs do, the second changes nothing.
+        """
+        own = {header.path for header in self.triage.headers}
+        while units := self.commits.shared.units(own, self.index, key, self._plan_options()):
+            self._embed_planned(units)
+
+    def _plan_options(self) -> PlanOptions:
+        return replace(self.options.plan, older_hashes=self.index.pixel_hashes.any_older())
+
+    def _embed_planned(self, units: Sequence[Unit]) -> None:
+        self.commits.shared.expect(units)
         clock = StageClock(self.on_progress, "embed", sum(len(unit.headers) for unit in units))
         clock.report()
-        with closing(self.engine.embed(units, self.interruption.check)) as portions:
-            for portion in portions:
-                for embedded in portion:
+        with closing(self.engine.embed(units, self.interruption.check)) as encoded:
+            for together in encoded:
+                for embedded in together:
                     self.commits.add(embedded, self.triage.copies)
                     if self.details is not None:
                         self.details.add_rendered(embedded.unit, embedded.rendered)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,8 @@ def plan_with_index(
     """
     units, warnings = [], []
     for unit in plan(headers, options):
-        held = _Held(index, unit, key) if unit.whole_series else None
+        own = {header.path for header in unit.headers}
+        held = _Held(index, unit.headers[0], own, key) if unit.whole_series else None
         if held is not None and held.is_incomplete:
             warnings.append(f"{unit.headers[0].series_instance_uid}: {_gone_files(key)}")
         elif held is not None and held.headers:
@@ -36,6 +37,22 @@ def plan_with_index(
             unit = replace(whole, beside=held.beside, replaced=held.identities, new=new)
         units.append(_without_places(unit))
     return units, warnings
+
+
+def plan_anew(
+    first: Header, own: Collection[str], index: CaseIndex, key: SecretKey, options: PlanOptions
+) -> Unit | None:
+    """A unit of all files that the index holds of the series of `first` and that are rendered together with
+    it; None if one of them is gone. It counts as new where `own` names one of its files.
+    """
+    patients = index.patients_of([first.study_instance_uid])
+    first = of_patient(first, patients.get(first.study_instance_uid, first.patient_key))
+    held = _Held(index, first, (), key)
+    if held.is_incomplete or not held.headers:
+        return None
+    unit = plan_series(held.headers, options, replace_series=True)
+    new = frozenset(header.path for header in held.headers if header.path in own)
+    return _without_places(replace(unit, beside=held.beside, replaced=held.identities, new=new))
 
 
 def _gone_files(key: SecretKey) -> str:
@@ -55,16 +72,15 @@ def _without_places(unit: Unit) -> Unit:
 
 
 class _Held:
-    """What the index holds of the series of a unit: `headers` of the files to render together with the unit,
-    one for each instance; `beside` are instances that are rendered by themselves.
+    """What the index holds of the series of a file, but for the files `new`: `headers` of those to render
+    together with it, one for each instance; `beside` are instances that are rendered by themselves.
 
     `is_incomplete` means that the file of an instance is gone.
     """
 
-    def __init__(self, index: CaseIndex, unit: Unit, key: SecretKey) -> None:
+    def __init__(self, index: CaseIndex, first: Header, new: Collection[str], key: SecretKey) -> None:
         from medsiglip.ingest.scan.scan import scan_file
 
-        first, new = unit.headers[0], {header.path for header in unit.headers}
         found: dict[Identity, Header | None] = {}
         records = index.files.of_series(first.series_instance_uid)
         for record in sorted(records, key=lambda record: record.path):
