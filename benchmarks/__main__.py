@@ -52,6 +52,7 @@ RATIOS = {
     "second_ingest": "A22",
     "application_import": "A23",
     "received": "A25",
+    "storage.writers": "A26",
     "search.search_over_http": "H1",
     "search.cases_over_http": "H2",
 }

@@ -14,12 +14,14 @@ import shutil
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import replace as replace_fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import alembic.command
 import faiss
+import numpy as np
 import pyarrow.parquet
 from sqlalchemy import Engine, create_engine, event
 
@@ -49,6 +51,15 @@ def replace(opened: CaseIndex) -> None:
     opened.add([make_bundle(1, 2, pixels="b", replace_series=True)], unit_vectors(2, seed=4))
 
 
+def redeliver(opened: CaseIndex) -> None:
+    """The same series again, with an image drawn anew, one more, and one that is gone."""
+    bundle = make_bundle(1, 4, replace_series=True)
+    vectors = np.concatenate([unit_vectors(6, seed=1)[3:], unit_vectors(1, seed=5)])
+    drawn = replace_fields(bundle.images[1], rendering_params={"limits": [0, 1]})
+    images = (bundle.images[0], drawn, bundle.images[3])
+    opened.add([replace_fields(bundle, images=images)], vectors[[0, 1, 3]])
+
+
 def remove(opened: CaseIndex) -> None:
     if any(study.study_instance_uid == FORGOTTEN for study in opened.studies()):
         opened.remove_study(FORGOTTEN)
@@ -68,7 +79,7 @@ def create(opened: CaseIndex) -> None:
 
 
 OPERATIONS: dict[str, Callable[[CaseIndex], None]] = {
-    f.__name__: f for f in (add, replace, remove, compact, snapshot, create)
+    f.__name__: f for f in (add, replace, redeliver, remove, compact, snapshot, create)
 }
 
 

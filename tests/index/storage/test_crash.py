@@ -39,7 +39,8 @@ def die_at_steps(operation: str, folder: Path, every: int, server: PostgresqlSer
 
 @pytest.mark.long(every=4)
 @pytest.mark.parametrize(
-    ("operation", "every"), [("add", 23), ("replace", 59), ("remove", 37), ("compact", 59)]
+    ("operation", "every"),
+    [("add", 23), ("replace", 59), ("remove", 37), ("compact", 59), ("redeliver", 31)],
 )
 def test_dying_at_a_step_leaves_all_or_nothing(
     operation: str, every: int, tmp_path: Path, server: PostgresqlServer | None
@@ -50,7 +51,9 @@ def test_dying_at_a_step_leaves_all_or_nothing(
 
 
 @pytest.mark.campaign
-@pytest.mark.parametrize("operation", ["add", "replace", "remove", "compact", "snapshot", "create"])
+@pytest.mark.parametrize(
+    "operation", ["add", "replace", "redeliver", "remove", "compact", "snapshot", "create"]
+)
 def test_dying_at_every_step_leaves_all_or_nothing(
     operation: str, tmp_path: Path, server: PostgresqlServer | None
 ) -> None:
