@@ -69,9 +69,22 @@ class SearchInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """The vector engine of a home: its name and address, how many rows it has at each level (None while it
+    cannot be reached), and how many changes it has not been told of.
+    """
+
+    name: str
+    images: int | None
+    series: int | None
+    studies: int | None
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
 class IndexInfo:
     """Counts of the home; `vectors` and `faiss.ntotal` are the live images of the active space. `search` is
-    None before there is a space.
+    None before there is a space, and `engine` where vectors lie in memory.
     """
 
     space: str | None
@@ -86,6 +99,7 @@ class IndexInfo:
     shards: int
     faiss: FaissInfo
     search: SearchInfo | None = None
+    engine: EngineInfo | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,12 +98,15 @@ class OpenedArchive:
     def _open(self, create: bool) -> CaseIndex:
         from medsiglip.api.catalogue_url import catalogue_url
         from medsiglip.index.case_index import CaseIndex
+        from medsiglip.index.engines.opening import EngineSetting
 
+        url = self.settings.vector_url
         return CaseIndex.open(
             self.home,
             create=create,
             database_url=catalogue_url(self.settings),
             index_kind=self.settings.index_kind,
+            vector_engine=None if url is None else EngineSetting(url, self.settings.vector_password_file),
         )
 
     def make(self) -> None:

@@ -82,7 +82,11 @@ class OneSearch(Question):
     level: Level | None = Field(None, description="`study` when asked by a study, else `image`")
     where: Filters = Field(default_factory=list)
     include_same_patient: bool = False
-    exact: bool = Field(True, description="false: may miss hits where that saves time")
+    exact: bool | None = Field(
+        None,
+        description="false: may miss hits where that saves time; unless given, true for vectors in memory, "
+        "and false for those in an engine",
+    )
     min_score: Annotated[float, Field(ge=-1, le=1)] | None = None
     per_patient: _Most | None = Field(None, description="how many hits there may be of one patient")
     per_study: _Most | None = None

@@ -105,14 +105,23 @@ class Worker:
                 self._persist(lambda: resend_due_drafts(self._archive))
                 self._persist(lambda: order_release(self._archive))
                 self._persist(lambda: order_recovery(self._archive))
+                self._feed_engine()
                 cleaned = time.monotonic()
             job = self._persist(lambda: self._queue.claim(self.name, tuple(HANDLERS)))
             if job is not None:
                 self._work(job)
             elif once:
+                self._feed_engine()
                 return
             else:
                 self._sleep(self._poll_seconds)
+
+    def _feed_engine(self) -> None:
+        """Tell the vector engine what jobs changed; while it is away, that waits, and jobs do not."""
+        try:
+            self._archive.index.feed_engine()
+        except CatalogError as error:
+            _log.warning("%s (%s); it is told later", error, error.code)
 
     def stop(self) -> None:
         """End `run`: its jobs are finished or handed back within `GRACE_SECONDS`, after which the process

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from typing import NamedTuple
 
 from sqlalchemy import select
 
@@ -14,16 +13,6 @@ from medsiglip.index.engines.draining import drain
 from medsiglip.index.engines.engine import Collection, VectorEngine
 from medsiglip.index.engines.opening import EngineSetting, connect
 from medsiglip.index.errors import CatalogError
-
-
-class EngineState(NamedTuple):
-    """The name of a home's engine, how many rows it has of a collection, and how many changes it has not been
-    told of.
-    """
-
-    name: str
-    rows: int
-    waiting: int
 
 
 class HomeEngine:
@@ -88,11 +77,15 @@ class HomeEngine:
             outbox.refill(connection, engine.name)
         drain(self._database, engine)
 
-    def state(self, collection: Collection) -> EngineState:
-        """How the engine does with a collection; nothing is changed."""
+    @property
+    def name(self) -> str:
+        """The name of the engine."""
+        return self.engine.name
+
+    def waiting(self) -> int:
+        """How many changes the engine has not been told of."""
         with self._database.read() as connection:
-            waiting = outbox.waiting(connection)
-        return EngineState(self.engine.name, self.engine.count(collection), waiting)
+            return outbox.waiting(connection)
 
     def close(self) -> None:
         """Disconnect."""

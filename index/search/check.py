@@ -21,10 +21,13 @@ from medsiglip.index.catalogue.schema import (
     studies,
 )
 from medsiglip.index.catalogue.spaces import ActiveSpace
+from medsiglip.index.engines.engine import LEVELS
 from medsiglip.index.errors import CatalogError
-from medsiglip.index.records import Verification
+from medsiglip.index.records import Level, Verification
 from medsiglip.index.search.current_space import CurrentSpace
 from medsiglip.index.search.deep_check import deep_check, differing_ids
+from medsiglip.index.search.engines.engine_check import engine_problems
+from medsiglip.index.search.engines.engine_search import EngineSearch
 from medsiglip.index.search.home_info import count_rows
 from medsiglip.index.search.loaded import LoadedSpace
 from medsiglip.index.storage.full_text_agreement import full_text_problems
@@ -109,6 +112,8 @@ def _verify(database: Database, active: ActiveSpace, loaded: LoadedSpace | None)
     if doubles:
         problems.append(f"{doubles} vectors are stored twice; restore vectors/ from a backup.")
     problems += _check_faiss(loaded, held)
+    if loaded is not None and not problems:
+        problems += [one for level in LEVELS for one in _check_engine(loaded, level)]
     return Verification(
         not problems, tuple(problems), image_count, len(held), len(loaded.index.ids) if loaded else 0
     )
@@ -119,9 +124,10 @@ def _check_shard(
 ) -> tuple[list[str], Ids]:
     statement = select(images.c.id).where(images.c.shard_id == shard.id)
     named = np.fromiter(connection.execute(statement).scalars(), np.int64)
-    path = ShardFolder(database.home, shard.space).file(shard.name)
+    folder = ShardFolder(database.objects, shard.space)
+    path = folder.place(shard.name)
     try:
-        held = ShardFolder(database.home, shard.space).open(shard.name)
+        held = folder.open(shard.name)
     except CatalogError as error:
         uids = _studies_of(connection, shard.id)
         return [f"{error} Images without vector: {len(named)}, of the studies {uids}."], np.empty(0, np.int64)
@@ -166,6 +172,11 @@ def _check_faiss(loaded: LoadedSpace | None, held: Ids) -> list[str]:
     if len(extra) or len(loaded.index.ids) != len(np.unique(loaded.index.ids)):
         problems.append(f"FAISS holds what the shards do not: {_some(extra)}; run `index rebuild`.")
     return problems
+
+
+def _check_engine(loaded: LoadedSpace, level: Level) -> list[str]:
+    index = loaded.index if level == "image" else loaded.group_level(level)[0].index
+    return engine_problems(index) if isinstance(index, EngineSearch) else []
 
 
 def _orphans(connection: Connection) -> list[str]:

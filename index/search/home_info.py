@@ -17,7 +17,18 @@ from medsiglip.index.catalogue.schema import (
     shards,
     studies,
 )
-from medsiglip.index.info_records import AnswerInfo, FaissInfo, IndexInfo, MemoryInfo, SearchInfo
+from medsiglip.index.catalogue.spaces import ActiveSpace
+from medsiglip.index.engines.engine import LEVELS, Collection
+from medsiglip.index.errors import OUTAGES, CatalogError
+from medsiglip.index.info_records import (
+    AnswerInfo,
+    EngineInfo,
+    FaissInfo,
+    IndexInfo,
+    MemoryInfo,
+    SearchInfo,
+)
+from medsiglip.index.records import Level
 from medsiglip.index.search.current_space import CurrentSpace
 from medsiglip.index.search.kinds.index_kinds import DEFAULT, ChosenKind, device_of
 from medsiglip.index.search.kinds.vector_search import VectorSearch
@@ -51,7 +62,23 @@ def info(database: Database, space: CurrentSpace) -> IndexInfo:
             shards=shard_count,
             faiss=faiss,
             search=search,
+            engine=None if active is None else _engine_info(space, active),
         )
+
+
+def _engine_info(space: CurrentSpace, active: ActiveSpace) -> EngineInfo | None:
+    home = space.engine
+    if home is None:
+        return None
+    waiting, counts = home.waiting(), dict[Level, int | None]()
+    for level in LEVELS:
+        try:
+            counts[level] = home.engine.count(Collection(active.row_id, level, active.space.dimension))
+        except CatalogError as error:
+            if error.code not in OUTAGES:
+                raise
+            counts[level] = None
+    return EngineInfo(home.name, counts["image"], counts["series"], counts["study"], waiting)
 
 
 def _search_info(index: VectorSearch, chosen: ChosenKind) -> SearchInfo:

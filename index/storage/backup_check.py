@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import json
+import mmap
+import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sqlalchemy import Connection, delete, inspect
+from sqlalchemy import Connection, delete, inspect, update
 
 from medsiglip.index.catalogue.browsing.schema import sessions
 from medsiglip.index.catalogue.database import Database
-from medsiglip.index.catalogue.identity import identity_of
+from medsiglip.index.catalogue.identity import FILE as IDENTITY
+from medsiglip.index.catalogue.identity import identity_of, put_identity, stored_identity
 from medsiglip.index.catalogue.opening import BUSY_SECONDS
+from medsiglip.index.catalogue.schema import home as home_table
+from medsiglip.index.catalogue.schema import vector_changes
 from medsiglip.index.catalogue.spaces import key_fingerprint
+from medsiglip.index.engines import outbox
 from medsiglip.index.errors import CatalogError
+from medsiglip.index.objects.object_store import FOLDERS, ObjectStore
+from medsiglip.index.objects.opening import IN_THE_HOME, ObjectPlace, open_store
 from medsiglip.index.records import BackupDescription
 from medsiglip.index.storage.backup import (
     CATALOGUE,
@@ -67,13 +76,19 @@ def verify_backup(folder: Path, key_of: Callable[[Path], str], on_step: OnStep) 
 
 
 def restore_backup(
-    folder: Path, home: Path, database_url: str | None, key_of: Callable[[Path], str], on_step: OnStep
+    folder: Path,
+    home: Path,
+    database_url: str | None,
+    key_of: Callable[[Path], str],
+    on_step: OnStep,
+    objects: ObjectPlace = IN_THE_HOME,
 ) -> BackupVerification:
-    """Put a backup back as a home that is not there yet, with a catalogue in a database without tables.
+    """Put a backup back as a home that is not there yet, with a catalogue in a database without tables, and
+    files in the home or, by `objects`, in a bucket, whichever of the two they were in.
 
     Uploads are found at their new place. After a failure neither the home nor the tables are there, so that
     the same can be tried again. Raises what `verify_backup` raises, `backup-exists` for a home that holds
-    something, `database-not-empty`, `bad-backup` for a damaged one, and `bad-home` or `disk-full` where the
+    something, `other-object-store` for a bucket that is an archive's, `database-not-empty`, `bad-backup` for a damaged one, and `bad-home` or `disk-full` where the
     home cannot be written.
     """
     folder, home = folder.absolute(), home.absolute()
@@ -86,10 +101,11 @@ def restore_backup(
     try:
         if target.holds_tables():
             raise not_empty()
-        with destination.filled() as unfinished:
-            _copy_files(folder, unfinished, without_catalogue=not target.is_sqlite, on_step=on_step)
+        identity = verification.description.identity
+        with destination.filled() as unfinished, _filled(unfinished, objects, identity) as store:
+            _copy_files(folder, unfinished, store, without_catalogue=not target.is_sqlite, on_step=on_step)
             sync_folders(unfinished)  # before rows are committed, as little as possible is left that may fail
-            move = partial(_as_new, home=home)
+            move = partial(_as_new, home=home, objects=store.url)
             if target.is_sqlite:
                 _change(unfinished, move)
             else:
@@ -99,23 +115,61 @@ def restore_backup(
     return verification
 
 
-def _as_new(connection: Connection, home: Path) -> None:
-    """What is else than in the backup: where uploads lie, and that no browser is signed in, for one may have
-    signed out since.
+@contextmanager
+def _filled(unfinished: Path, place: ObjectPlace, identity: str) -> Iterator[ObjectStore]:
+    """The place for files of a home that is being restored; a bucket must be no archive's, and gets nothing
+    where the block fails.
+    """
+    store = open_store(unfinished, place)
+    if store.is_remote and stored_identity(store) is not None:
+        raise CatalogError("other-object-store", f"{store.url} is an archive's: name an empty place.")
+    put_identity(store, identity)
+    try:
+        yield store
+    except BaseException:
+        if store.is_remote:
+            every = [f"{folder}/*" + "/*" * (depth - 2) for folder, depth in FOLDERS.items()]
+            store.sweep([*every, IDENTITY])
+        raise
+
+
+def _as_new(connection: Connection, home: Path, objects: str) -> None:
+    """What is else than in the backup: where files and uploads lie, and that no browser is signed in, for one may have
+    signed out since; and that no vector engine was told anything, for it may hold what came later.
     """
     move_uploads(connection, home=home)
+    connection.execute(update(home_table).values(object_store=objects))
     if inspect(connection).has_table(sessions.name):  # not yet in a backup of an older revision
         connection.execute(delete(sessions))
+    if inspect(connection).has_table(vector_changes.name):
+        outbox.leave(connection)
 
 
-def _copy_files(folder: Path, home: Path, *, without_catalogue: bool, on_step: OnStep) -> None:
+def _copy_files(
+    folder: Path, home: Path, store: ObjectStore, *, without_catalogue: bool, on_step: OnStep
+) -> None:
     listing = [one for one in _listing(folder) if not (without_catalogue and one.path == CATALOGUE)]
     for done, one in enumerate(listing):
         on_step("files", done, len(listing))
         try:
-            copy_file(folder / one.path, home / one.path, _unreadable)
+            if store.is_remote and one.path.partition("/")[0] in FOLDERS:
+                _put(folder / one.path, store, one.path)
+            else:
+                copy_file(folder / one.path, home / one.path, _unreadable)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
             raise _unreadable(folder / one.path, error) from error
+
+
+def _put(file: Path, store: ObjectStore, name: str) -> None:
+    with file.open("rb") as stream:
+        if not os.fstat(stream.fileno()).st_size:
+            store.put_new(name, [])
+            return
+        with (
+            mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content,
+            memoryview(content) as all_of_it,
+        ):
+            store.put_new(name, [all_of_it])
 
 
 def _change(home: Path, change: Callable[[Connection], object]) -> None:

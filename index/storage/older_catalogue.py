@@ -20,7 +20,9 @@ from medsiglip.index.catalogue.identity import shard_files, unknown_shards
 from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.opening import open_catalogue
 from medsiglip.index.catalogue.schema import home, images, shards, studies
+from medsiglip.index.engines import outbox
 from medsiglip.index.errors import CatalogError
+from medsiglip.index.objects.opening import IN_THE_HOME, ObjectPlace
 from medsiglip.index.records import Recovery
 from medsiglip.index.storage import trash
 from medsiglip.index.storage.maps.forgetting import map_files
@@ -28,15 +30,24 @@ from medsiglip.index.storage.shards import WriteTransaction, listed, write_trans
 from medsiglip.index.vectors import Ids, ShardFolder, StoredShard
 
 
-def recover(home_folder: Path, *, database_url: str | None = None) -> Recovery:
+def recover(
+    home_folder: Path, *, database_url: str | None = None, objects: ObjectPlace = IN_THE_HOME
+) -> Recovery:
     """Make a home fit its catalogue: the images that the catalogue knows can be searched again where their
     vectors still exist, and ids that were given after it was saved are not given again.
 
     Nothing is deleted: files that the catalogue does not know are in the trash afterwards. No other process
-    may have the home open. Raises `CatalogError` `other-catalogue`, `no-archive`.
+    may have the home open. Raises `CatalogError` `other-catalogue`, `no-archive`, and
+    `no-recovery` for a home whose files lie in a bucket.
     """
-    database = open_catalogue(home_folder, database_url, create=False)
+    database = open_catalogue(home_folder, database_url, create=False, objects=objects)
     try:
+        if database.objects.is_remote:
+            raise CatalogError(
+                "no-recovery",
+                f"{database.objects.url} is a bucket, where nothing can be set aside yet; restore a backup into "
+                "another place, or ingest again into a new archive.",
+            )
         return _recover(database)
     finally:
         database.close()
@@ -52,6 +63,9 @@ def _recover(database: Database) -> Recovery:
         for shard in lost:
             found += _gather(transaction, shard, sources)
         _raise_next_id(transaction.connection, _highest_id(database.home, unknown))
+        engine = outbox.engine_of(transaction.connection)
+        if engine is not None:  # it may hold what the catalogue does not know
+            outbox.refill(transaction.connection, engine)
     # Previews are named after image ids, and a snapshot of FAISS may hold images that the catalogue lacks.
     derived = [database.home / name for name in ("previews", "faiss")]
     trash.move(database.home, [*unknown, *derived, *_unknown_maps(database)], trash.SET_ASIDE)

@@ -36,11 +36,12 @@ class SearchFields(TypedDict, total=False):
     picture's width and height. `words` also ranks studies by their reports and fuses the two rankings; alone,
     they are the text as well.
 
-    `exact` false may miss hits where that saves time. `min_score` is the lowest score of a hit.
-    `per_patient`, `per_study`, `per_series` and `per_label` limit the hits of each. `dedupe` collapses hits
-    whose vectors have at least this cosine with a better hit's, or that show the same pixels. `diversity`, 0
-    to 1, prefers hits that are unlike those above them. `compare` is `sets` or `means`, for studies. `cursor`
-    is that of an answer, for its next page. `explain` adds `why_found`.
+    `exact` false may miss hits where that saves time; None does so for vectors in an engine alone.
+    `min_score` is the lowest score of a hit. `per_patient`, `per_study`, `per_series` and `per_label` limit
+    the hits of each. `dedupe` collapses hits whose vectors have at least this cosine with a better hit's, or
+    that show the same pixels. `diversity`, 0 to 1, prefers hits that are unlike those above them. `compare`
+    is `sets` or `means`, for studies. `cursor` is that of an answer, for its next page. `explain` adds
+    `why_found`.
     """
 
     images: Sequence[Any]
@@ -52,7 +53,7 @@ class SearchFields(TypedDict, total=False):
     negative: Sequence[int | str]
     crop: Sequence[float] | None
     words: str | None
-    exact: bool
+    exact: bool | None
     min_score: float | None
     per_patient: int | None
     per_study: int | None

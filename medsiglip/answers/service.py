@@ -59,6 +59,18 @@ class SearchKind(Answer):
     answers: AnswerCounts
 
 
+class EngineRows(Answer):
+    """The vector engine: its name and address, its rows at each level (null while it is away), and how many
+    changes it has not been told of.
+    """
+
+    name: str = Field(examples=["pgvector"])
+    images: int | None
+    series: int | None
+    studies: int | None
+    waiting: int
+
+
 class IndexCounts(Answer):
     """What the index holds; `vectors` are the live images of the active space, `files` counts by outcome."""
 
@@ -73,6 +85,7 @@ class IndexCounts(Answer):
     shards: int
     faiss: SearchIndex
     search: SearchKind | None = None
+    engine: EngineRows | None = Field(None, description="where vectors lie; null: in memory")
 
 
 class ViewerLink(Answer):

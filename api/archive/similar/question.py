@@ -221,7 +221,7 @@ def _options(given: Mapping[str, Any], kinds: Sequence[str], has_examples: bool)
         k=given.get("k", 10),
         level=level,
         where=tuple(several("where", given.get("where", ()))),
-        exact=bool(given.get("exact", True)),
+        exact=None if given.get("exact") is None else bool(given["exact"]),
         compare=_compare(given.get("compare"), level, kinds, has_examples),
         diversity=diversity,
         **numbers,

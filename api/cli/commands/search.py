@@ -77,9 +77,12 @@ def search(
         bool, typer.Option("--include-same-patient", help="Keep the query's own patient among the hits.")
     ] = False,
     exact: Annotated[
-        bool,
-        typer.Option("--exact/--approximate", help="Miss no hit, or save time and perhaps miss some."),
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--exact/--approximate",
+            help="Miss no hit, or save time and perhaps miss some [exact, but for vectors in an engine].",
+        ),
+    ] = None,
     min_score: Annotated[float | None, typer.Option(help="The lowest score of a hit.")] = None,
     per_patient: _Most = None,
     per_study: _Most = None,
