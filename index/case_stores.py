@@ -46,6 +46,7 @@ from medsiglip.index.service.views import ViewStore
 from medsiglip.index.storage.backgrounds import BackgroundStore
 from medsiglip.index.storage.calibrations import CalibrationStore
 from medsiglip.index.storage.file_records import FileRecordStore
+from medsiglip.index.storage.key_rotation import rotate_pseudonyms
 from medsiglip.index.storage.map_store import MapStore
 from medsiglip.index.storage.predictions import PredictionStore
 from medsiglip.index.storage.probes import ProbeStore
@@ -292,3 +293,12 @@ class CaseStores:
         at first `pseudonymous`); raises `CatalogError` `key-mismatch` or `phi-mismatch` for another.
         """
         spaces.bind_key(self._database, fingerprint, phi)
+
+    def rotate_pseudonyms(
+        self,
+        fingerprints: tuple[str, str],
+        later_key: Callable[[str], str],
+        later_mark: Callable[[str], str],
+    ) -> dict[str, int]:
+        """Replace all patient keys; see `medsiglip.index.storage.key_rotation`."""
+        return rotate_pseudonyms(self._database, fingerprints, later_key, later_mark)

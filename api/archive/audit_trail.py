@@ -68,6 +68,7 @@ ACTIONS = {
     "sign-out": "a session of a browser was ended",
     "create-key": "an API key was made",
     "revoke-key": "an API key was ended",
+    "rotate-secret": "the patients of the home got other keys",
     "audit-export": "the audit trail was read",
 }
 COLUMNS = ("sequence", "at", "actor", "action", "studies", "details", "request_id", "previous_hash", "hash")

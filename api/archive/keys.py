@@ -68,6 +68,19 @@ def end_key(index: CaseIndex, key_id: str) -> ApiKey:
     return revoked
 
 
+def rotate_secret(archive: OpenedArchive) -> dict[str, Any]:
+    """Give the home another secret for its patient keys, and everything that it stores the later keys:
+    `{"patients", "files", "forgotten", "texts", "secrets"}`.
+
+    Raises IngestError and CatalogError as `medsiglip.ingest.privacy.key_rotation.rotate_key`.
+    """
+    from medsiglip.ingest.privacy.key_rotation import rotate_key
+
+    done = rotate_key(archive.index)
+    record_local(archive.index, "rotate-secret", patients=done["patients"], secrets=done["secrets"])
+    return done
+
+
 def take_bootstrap_key(index: CaseIndex, file: Path) -> ApiKey:
     """Make the secret in `file` an admin key of the home, unless it is one already.
 

@@ -71,7 +71,7 @@ def _key_problems(key: Path, known: str | None) -> Iterator[tuple[str, str]]:
                 "the backup of this home",
             )
         return
-    if known is not None and SecretKey.open(key.parent).fingerprint != known:
+    if known is not None and SecretKey.open(key.parent).as_bound(known).fingerprint != known:
         yield "key-mismatch", f"{key} is the key of another home: restore it from the backup of this home"
 
 

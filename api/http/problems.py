@@ -112,6 +112,7 @@ STATUSES = {
     "pacs-failed": 424,
     "pacs-bad-answer": 424,
     "catalog-busy": 503,
+    "key-rotated": 503,
     "database-read-only": 503,
     "database-refused": 503,
     "database-unreachable": 503,

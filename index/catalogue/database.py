@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -41,6 +42,10 @@ _READ_ONLY = "SELECT pg_is_in_recovery() OR current_setting('default_transaction
 # How long a thread waits while all connections of this process are in use.
 _POOL_SECONDS = 10.0
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+key_in_use: ContextVar[tuple[str, str]] = ContextVar("key_in_use", default=("", ""))
+"""The home and the fingerprint of the key by which this thread, or request, knows patients."""
 
 
 class Database:
@@ -135,7 +140,19 @@ class Database:
         """The only transaction that writes to the cases: it waits for other writers, of any process."""
         with self._connected(sqlite_begin="BEGIN IMMEDIATE") as connection, connection.begin():
             connection.execute(update(home_table).values(version=home_table.c.version + 1))
+            self._refuse_former_key(connection)
             yield connection
+
+    def _refuse_former_key(self, connection: Connection) -> None:
+        """Refuse what knows patients by a key that was rotated meanwhile: it would store the former keys."""
+        place, fingerprint = key_in_use.get()
+        if place != str(self.home):
+            return
+        if connection.execute(select(home_table.c.key_fingerprint)).scalar_one() not in (fingerprint, None):
+            key_in_use.set(("", ""))
+            raise CatalogError(
+                "key-rotated", "The secret key of the home was rotated while this ran; run it again."
+            )
 
     @contextmanager
     def write_service_tables(self) -> Iterator[Connection]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, func, select, update
 
-from medsiglip.index.catalogue.database import Database
+from medsiglip.index.catalogue.database import Database, key_in_use
 from medsiglip.index.catalogue.rows import insert_rows
 from medsiglip.index.catalogue.schema import home, images, spaces
 from medsiglip.index.errors import CatalogError
@@ -119,6 +119,7 @@ def bind_key(database: Database, fingerprint: str, wanted: str | None) -> None:
             f"{database.home} was made with --phi {kept}, and one home keeps the same of every patient; "
             f"go on without --phi {wanted}, or choose another --home.",
         )
+    key_in_use.set((str(database.home), fingerprint))
 
 
 class SpaceSummary(NamedTuple):

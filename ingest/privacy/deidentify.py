@@ -22,28 +22,40 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 from medsiglip.ingest.errors import IngestError
+from medsiglip.ingest.privacy.generations import (
+    PATIENT_KEY_HEX,
+    later_fingerprint,
+    later_mark,
+    later_patient_key,
+)
 
 if TYPE_CHECKING:
     from medsiglip.index.case_index import CaseIndex
 
 # How much of a person's data an ingest keeps.
 Phi = Literal["pseudonymous", "keep", "strict"]
+KEY_FILE = "secret.key"
 KEY_BYTES = 32
-PATIENT_KEY_HEX = 32
 MAX_SHIFT_DAYS = 3650
 # Ages above this are few enough to identify (45 CFR 164.514(b)(2)(i)(C)).
 MAX_AGE = 89.0
 # Nobody is known to have lived longer than 122 years; what is beyond this is a placeholder such as 999Y.
 MAX_PLAUSIBLE_AGE = 130.0
+_PATIENT_KEY = re.compile(rf"[0-9a-f]{{{PATIENT_KEY_HEX}}}")
 _UID = re.compile(r"[0-9.]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
 class SecretKey:
-    """The key of one home, and how much the home keeps of a person; its bytes are never in its `repr`."""
+    """The key of one home, and how much the home keeps of a person; its bytes are never in its `repr`.
+
+    `newer` are the secrets that came later (`medsiglip.ingest.privacy.key_rotation`), oldest first: they are
+    for patient keys and for marks of what was forgotten. The file holds all of them, one after the other.
+    """
 
     secret: bytes = field(repr=False)
     phi: Phi = "pseudonymous"
+    newer: tuple[bytes, ...] = field(default=(), repr=False)
 
     @classmethod
     def open(cls, home: Path) -> SecretKey:
@@ -51,7 +63,7 @@ class SecretKey:
 
         Raises `IngestError`: `secret-key-invalid`, `secret-key-unreadable`.
         """
-        path = home / "secret.key"
+        path = home / KEY_FILE
         try:
             if not path.exists():
                 _create(path)
@@ -61,25 +73,45 @@ class SecretKey:
                 "secret-key-unreadable",
                 f"{path} cannot be read or created ({error.strerror}); check its owner and permissions.",
             ) from None
-        if len(secret) != KEY_BYTES:
+        if not secret or len(secret) % KEY_BYTES:
             raise IngestError(
                 "secret-key-invalid",
-                f"{path} does not hold {KEY_BYTES} bytes; restore it from the backup of this home.",
+                f"{path} does not hold {KEY_BYTES} bytes, or a multiple of them after the key was rotated; "
+                "restore it from the backup of this home.",
             )
-        return cls(secret)
+        parts = [secret[first : first + KEY_BYTES] for first in range(0, len(secret), KEY_BYTES)]
+        return cls(parts[0], newer=tuple(parts[1:]))
 
     @property
     def fingerprint(self) -> str:
         """16 hex characters that identify a key without revealing it."""
-        return self._digest("fingerprint", "")[:16]
+        return later_fingerprint(self._digest("fingerprint", "")[:16], self.newer)
+
+    def followed_by(self, secret: bytes) -> SecretKey:
+        """The key after this one."""
+        return replace(self, newer=(*self.newer, secret))
+
+    def as_bound(self, fingerprint: str | None) -> SecretKey:
+        """The key as it was when it had this fingerprint, for the file may hold a secret that does not count
+        yet, or no more in an older catalogue; itself where it never had.
+        """
+        for count in range(len(self.newer), -1, -1):
+            earlier = replace(self, newer=self.newer[:count])
+            if earlier.fingerprint == fingerprint:
+                return earlier
+        return self
 
     def patient_key(self, issuer: str, patient_id: str) -> str:
         """32 hex characters for one patient: HMAC-SHA256 of issuer and PatientID."""
-        return self._digest("patient", f"{issuer.strip()}\0{patient_id.strip()}")[:PATIENT_KEY_HEX]
+        return later_patient_key(self._first_patient_key(issuer, patient_id), self.newer)
 
     def patient_key_of_study(self, study_instance_uid: str) -> str:
         """The key of a patient who is known only by one study."""
-        return self._digest("study-patient", study_instance_uid)[:PATIENT_KEY_HEX]
+        first = self._digest("study-patient", study_instance_uid)[:PATIENT_KEY_HEX]
+        return later_patient_key(first, self.newer)
+
+    def _first_patient_key(self, issuer: str, patient_id: str) -> str:
+        return self._digest("patient", f"{issuer.strip()}\0{patient_id.strip()}")[:PATIENT_KEY_HEX]
 
     def site(self, institution_name: str) -> str:
         """A name for an institution that does not name it: of 8 hex characters, whatever the case of letters
@@ -104,9 +136,25 @@ class SecretKey:
 
     def forgotten_uid(self, own_uid: str) -> str:
         """What stays of the UID of a study, as the home kept it, when the study was forgotten: enough to know
-        the study when it is offered again, and nobody without the key knows it.
+        the study when it is offered again, and nobody without the key knows it. And of a patient key.
         """
-        return self.derived_uid("forgotten", own_uid)
+        if _PATIENT_KEY.fullmatch(own_uid):
+            return self._mark_of_patient(own_uid, len(self.newer))
+        return later_mark(self.derived_uid("forgotten", own_uid), self.newer)
+
+    def forgotten_patient(self, issuer: str, patient_id: str) -> tuple[str, ...]:
+        """What may have stayed of a patient who was forgotten, before the key was rotated or since."""
+        first = self._first_patient_key(issuer, patient_id)
+        return tuple(
+            later_mark(
+                self._mark_of_patient(later_patient_key(first, self.newer[:count]), count), self.newer[count:]
+            )
+            for count in range(len(self.newer) + 1)
+        )
+
+    def _mark_of_patient(self, patient_key: str, count: int) -> str:
+        """The mark of a patient who was forgotten when the key had so many newer secrets."""
+        return later_mark(self.derived_uid("forgotten", patient_key), self.newer[:count])
 
     def day(self, day: date | None, patient_key: str) -> date | None:
         """A date as the home keeps it: all dates of a patient are shifted alike, so intervals stay."""
@@ -167,9 +215,10 @@ def known_key(index: CaseIndex) -> SecretKey | None:
 
     Raises `CatalogError` `key-mismatch` if the key file is missing or another.
     """
-    if index.key_fingerprint is None:
+    bound = index.key_fingerprint
+    if bound is None:
         return None
-    key = SecretKey.open(index.home) if (index.home / "secret.key").exists() else None
+    key = SecretKey.open(index.home).as_bound(bound) if (index.home / KEY_FILE).exists() else None
     index.bind_key(key.fingerprint if key else "")
     return _with_phi(index, key) if key else None
 
@@ -179,9 +228,10 @@ def bound_key(index: CaseIndex, phi: Phi | None = None) -> SecretKey:
 
     Raises `CatalogError` `key-mismatch` and `phi-mismatch`.
     """
-    if index.key_fingerprint is not None and not (index.home / "secret.key").exists():
+    bound = index.key_fingerprint
+    if bound is not None and not (index.home / KEY_FILE).exists():
         index.bind_key("", phi)
-    key = SecretKey.open(index.home)
+    key = SecretKey.open(index.home).as_bound(bound)
     index.bind_key(key.fingerprint, phi)
     return _with_phi(index, key)
 

@@ -73,8 +73,8 @@ def _kept_of_patient(key: SecretKey, folder: Path) -> tuple[str, ...]:
         elements = elements_of(file)
         if elements is not None:
             issuer, patient = (_text(elements.get(name)) for name in ("IssuerOfPatientID", "PatientID"))
-            keys = {key.patient_key(one, patient) for one in (issuer, "")} if patient else set()
-            return tuple(key.forgotten_uid(one) for one in sorted(keys))
+            issuers = sorted({issuer, ""}) if patient else []
+            return tuple(mark for one in issuers for mark in key.forgotten_patient(one, patient))
     return ()
 
 

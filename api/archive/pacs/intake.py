@@ -100,8 +100,9 @@ class Intake:
         that it says, and without, for few say it in an answer.
         """
         names, patient = self.names(study.study_instance_uid), study.patient_id.strip()
-        keys = {self._key.patient_key(one, patient) for one in (study.issuer_of_patient_id, "")}
-        persons = tuple(self._key.forgotten_uid(one) for one in sorted(keys)) if patient else ()
+        issuers = sorted({study.issuer_of_patient_id.strip(), ""})
+        marks = (self._key.forgotten_patient(one, patient) for one in issuers)
+        persons = tuple(mark for several in marks for mark in several) if patient else ()
         return replace(names, persons=persons)
 
     def is_away(self, client: PacsClient, study: LedgerStudy) -> bool:

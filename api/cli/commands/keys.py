@@ -66,6 +66,24 @@ def revoke(
         run.answer(revoke_key(archive, key_id), show_revoked_key)
 
 
+def rotate_secret(context: typer.Context) -> None:
+    """Give the patients of the home other keys, when secret.key may be known to somebody.
+
+    The file gets a new secret beside the former ones, without which nobody would be known again: back it up.
+    Ingest runs that began before are refused, and go on when they are started again. The audit trail, and
+    what was exported, keep the former keys; sites and UIDs that were made by the key stay.
+
+    \b
+    Example: medsiglip keys rotate-secret
+    """
+    from medsiglip.api.archive.keys import rotate_secret as rotate
+    from medsiglip.api.cli.presentation.access import show_rotated_secret
+
+    run = invocation(context)
+    with run.archive() as archive:
+        run.answer(rotate(archive), show_rotated_secret)
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands of this topic."""
     keys = typer.Typer(
@@ -81,4 +99,5 @@ def register(app: typer.Typer) -> None:
     keys.command("create")(create)
     keys.command("list")(list_)
     keys.command("revoke")(revoke)
+    keys.command("rotate-secret")(rotate_secret)
     app.add_typer(keys, name="keys")

@@ -65,6 +65,16 @@ def show_forwarded_trail(console: Console, sent: Payload) -> None:
     console.print(f"{sent['events']} events sent; {escape(where)}", soft_wrap=True)
 
 
+def show_rotated_secret(console: Console, done: Payload) -> None:
+    """What changed."""
+    console.print(
+        f"{done['patients']} patients have other keys, as have {done['files']} files, "
+        f"{done['forgotten']} marks of what was forgotten and {done['texts']} lists and texts",
+        soft_wrap=True,
+    )
+    console.print("next: back up secret.key; earlier backups keep the former keys", soft_wrap=True)
+
+
 def show_settings(console: Console, listed: Payload) -> None:
     """One row for each setting."""
     rows = ((one["name"], one["value"], one["origin"], one["description"]) for one in listed["settings"])

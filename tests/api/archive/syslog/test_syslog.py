@@ -91,10 +91,7 @@ def test_rsyslog_reads_every_field(index: CaseIndex, rsyslog: Rsyslog) -> None:
     assert {one["hash"] for one in told} == {first.hash, second.hash}
     assert told[0]["request"] == "request-1"
     assert told[0]["actor"] == "local:anna"
-    assert (
-        told[0]["details"]
-        == '{"out":"' + TRICKY.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"}'
-    )
+    assert json.loads(told[0]["details"]) == {"out": TRICKY}
     assert int(told[3]["details-bytes"]) == len('{"what":""}') + 3000
     assert len(told[3]["details"]) == 500
     assert index.audit.verify().ok
@@ -136,7 +133,7 @@ def test_what_a_receiver_did_not_read_is_sent_again(index: CaseIndex) -> None:
     with small_receiver() as receiver:
         forwarder = Forwarder(index, f"tcp://127.0.0.1:{receiver.port}")
         receiver.dies_after = 20_000
-        with pytest.raises(ConnectionError):
+        with pytest.raises(OSError, match=r"reset|connected|pipe"):
             forwarder.forward()
         receiver.dies_after = None
         assert forwarder.forward() == 300
