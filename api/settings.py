@@ -78,6 +78,18 @@ class Settings(BaseSettings):
     database_password_file: Path | None = Field(
         None, description="file with the password of the user that database_url names"
     )
+    object_url: str | None = Field(
+        None,
+        description="where vectors, maps and previews lie: s3://bucket/prefix, with ?endpoint_override= and "
+        "region= where needed; in the home when unset",
+    )
+    object_credentials_file: Path | None = Field(
+        None,
+        description="credentials for object_url, as AWS's own file has them; AWS's usual ones when unset",
+    )
+    object_cache_bytes: int = Field(
+        64 << 30, ge=1 << 20, description="copies of objects that a machine keeps, in bytes"
+    )
     ingest_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
         (), description="folders that clients may name files under, colon-separated; none when unset"
     )

@@ -202,7 +202,9 @@ def _dry_run(archive: OpenedArchive, request: _Request, on_progress: OnProgress)
 
     require_dry_run(archive.settings)
     with copy_of_home(archive.home) as copy:
-        settings = archive.settings.model_copy(update={"home": copy})
+        # A new archive would make a bucket its own.
+        elsewhere = {} if (copy / "catalog.db").exists() else {"object_url": None}
+        settings = archive.settings.model_copy(update={"home": copy, **elsewhere})
         with OpenedArchive.from_settings(settings, on_note=archive.note) as copied:
             given = {**request.given, "dry_run": True}
             return _ingest(copied, replace(request, given=given), on_progress)

@@ -97,6 +97,7 @@ class OpenedArchive:
 
     def _open(self, create: bool) -> CaseIndex:
         from medsiglip.api.catalogue_url import catalogue_url
+        from medsiglip.api.object_place import object_place
         from medsiglip.index.case_index import CaseIndex
         from medsiglip.index.engines.opening import EngineSetting
 
@@ -106,6 +107,7 @@ class OpenedArchive:
             create=create,
             database_url=catalogue_url(self.settings),
             index_kind=self.settings.index_kind,
+            objects=object_place(self.settings),
             vector_engine=None if url is None else EngineSetting(url, self.settings.vector_password_file),
         )
 

@@ -81,6 +81,9 @@ class FolderStore:
         """The path of the file."""
         return str(self._home / name)
 
+    def drop_copies(self, names: Collection[str]) -> None:
+        """There are no copies."""
+
     def forget_copies(self, named: Collection[str]) -> None:
         """There are no copies."""
 

@@ -62,6 +62,9 @@ class ObjectStore(Protocol):
     def place(self, name: str) -> str:
         """Where an object lies, as messages show it."""
 
+    def drop_copies(self, names: Collection[str]) -> None:
+        """Delete this machine's copies of objects; of a folder that holds the objects themselves, nothing."""
+
     def forget_copies(self, named: Collection[str]) -> None:
         """Delete this machine's copies of objects below `vectors/` and `maps/` but those `named`; of a folder
         that holds the objects themselves, nothing.

@@ -33,6 +33,7 @@ def code_of(error: Any) -> str:
 def translated(url: str, name: str = "") -> Iterator[None]:
     """Turn errors of botocore into FileNotFoundError and `CatalogError`."""
     from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, IncompleteReadError
+    from botocore.exceptions import ConnectionError as NotConnectedError
     from urllib3.exceptions import HTTPError
 
     try:
@@ -44,7 +45,7 @@ def translated(url: str, name: str = "") -> Iterator[None]:
         if code in _AWAY:
             raise unreachable(url, "it answers with an error of its own") from None
         raise refused(url, _REFUSED.get(code, f"it answered {code[:60]}")) from None
-    except (HTTPClientError, IncompleteReadError, HTTPError) as error:
+    except (HTTPClientError, NotConnectedError, IncompleteReadError, HTTPError) as error:
         raise unreachable(url, f"there is no whole answer: {type(error).__name__}") from None
     except BotoCoreError as error:
         raise refused(url, _CREDENTIALS.get(type(error).__name__, type(error).__name__)) from None

@@ -268,6 +268,10 @@ class S3Store:
         """The URL of an object."""
         return f"{self.url}/{name}"
 
+    def drop_copies(self, names: Collection[str]) -> None:
+        """Remove copies, which are fetched again when needed."""
+        self._cache.drop(names)
+
     def forget_copies(self, named: Collection[str]) -> None:
         """Remove copies of objects that nothing names any more."""
         self._cache.keep_only(named, ("vectors", "maps"))

@@ -103,6 +103,9 @@ class SpaceLoader:
             if state is not None and live == state.shards:
                 return replace(state, version=version)
             draft = self._begun(state, saved, live)
+            if state is not None:  # another machine may have merged or deleted them
+                gone = (name for shard_id, name in state.shards.items() if shard_id not in live)
+                self._database.objects.drop_copies([self._folder.object_name(name) for name in gone])
             listed = _listed(connection, live.keys() - draft.known)
         missing = self._take_in(draft, listed, live, may_miss=True)
         left = {row_id: name for row_id, name in live.items() if row_id not in missing}

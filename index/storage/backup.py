@@ -36,13 +36,15 @@ from medsiglip.index.catalogue.opening import BUSY_SECONDS, open_catalogue
 from medsiglip.index.catalogue.schema import files, home, images, metadata, probes, shards, spaces, studies
 from medsiglip.index.catalogue.score_schema import predictions
 from medsiglip.index.catalogue.service_schema import jobs
+from medsiglip.index.durable_files import sync_path
 from medsiglip.index.errors import CatalogError
+from medsiglip.index.objects.object_store import FOLDERS
+from medsiglip.index.objects.opening import IN_THE_HOME, ObjectPlace
 from medsiglip.index.records import SEPARATOR, BackupDescription
 from medsiglip.index.storage.backup_folder import Destination, copy_file, reason_of
 from medsiglip.index.storage.deletion import UPLOADS
 from medsiglip.index.storage.maps.forgetting import map_files
 from medsiglip.index.storage.spool import spooled
-from medsiglip.index.vectors import sync_path
 
 FORMAT = 1
 CATALOGUE = "catalog.db"
@@ -77,7 +79,13 @@ class ListedFile:
     sha256: str
 
 
-def back_up(home_folder: Path, folder: Path, database_url: str | None, on_step: OnStep) -> BackupDescription:
+def back_up(
+    home_folder: Path,
+    folder: Path,
+    database_url: str | None,
+    on_step: OnStep,
+    objects: ObjectPlace = IN_THE_HOME,
+) -> BackupDescription:
     """Make a backup of a home in `folder`, which appears when it is whole; other processes may go on.
 
     `on_step` gets the stage, how much is done, and of how much. Raises `CatalogError` `no-archive`,
@@ -91,7 +99,7 @@ def back_up(home_folder: Path, folder: Path, database_url: str | None, on_step: 
     cure = "name a folder on another disk that this user may write to"
     destination = Destination(folder, DESCRIPTION, "bad-backup-folder", cure)
     destination.check_unused()
-    database = open_catalogue(home_folder, database_url, create=False)
+    database = open_catalogue(home_folder, database_url, create=False, objects=objects)
     try:
         with destination.filled() as unfinished, _damage_named(unfinished, database.home):
             return _Copying(database, unfinished, on_step).run()
@@ -154,7 +162,10 @@ class _Copying:
 
     def _copy(self, name: str) -> bool:
         try:
-            size, digest = copy_file(self._home / name, self._target / name, _unreadable)
+            source = self._home / name
+            if self._database.objects.is_remote and name.partition("/")[0] in FOLDERS:
+                source = self._database.objects.open_local(name)
+            size, digest = copy_file(source, self._target / name, _unreadable)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return False
         self._copied[name] = ListedFile(name, size, digest)
@@ -188,12 +199,11 @@ class _Copying:
 
     def _previews(self, connection: Connection) -> Iterator[str]:
         """The previews of images of the copied catalogue, by the id in their names."""
-        folder = self._home / PREVIEWS
-        if folder.is_dir():
-            with _reading(folder):
-                named = [path for path in folder.iterdir() if path.name.partition(".")[0].isdecimal()]
-            known = set(connection.execute(select(images.c.id)).scalars()) if named else set()
-            yield from (f"{PREVIEWS}/{one.name}" for one in named if int(one.name.partition(".")[0]) in known)
+        with _reading(self._home / PREVIEWS):
+            names = self._database.objects.matching(f"{PREVIEWS}/*")
+        ids = {name: name.rpartition("/")[2].partition(".")[0] for name in names}
+        known = set(connection.execute(select(images.c.id)).scalars()) if ids else set()
+        yield from (name for name, number in ids.items() if number.isdecimal() and int(number) in known)
 
     def _describe(self, missing: list[str]) -> BackupDescription:
         with opened_copy(self._target) as connection:

@@ -88,8 +88,8 @@ def restore_backup(
 
     Uploads are found at their new place. After a failure neither the home nor the tables are there, so that
     the same can be tried again. Raises what `verify_backup` raises, `backup-exists` for a home that holds
-    something, `other-object-store` for a bucket that is an archive's, `database-not-empty`, `bad-backup` for a damaged one, and `bad-home` or `disk-full` where the
-    home cannot be written.
+    something, `other-object-store` for a bucket that is an archive's, `database-not-empty`, `bad-backup` for a
+    damaged one, and `bad-home` or `disk-full` where the home cannot be written.
     """
     folder, home = folder.absolute(), home.absolute()
     destination = Destination(home, CATALOGUE, "bad-home", "choose another --home")
@@ -134,8 +134,8 @@ def _filled(unfinished: Path, place: ObjectPlace, identity: str) -> Iterator[Obj
 
 
 def _as_new(connection: Connection, home: Path, objects: str) -> None:
-    """What is else than in the backup: where files and uploads lie, and that no browser is signed in, for one may have
-    signed out since; and that no vector engine was told anything, for it may hold what came later.
+    """What is else than in the backup: where files and uploads lie, and that no browser is signed in, for one
+    may have signed out since; and that no vector engine was told anything, for it may hold what came later.
     """
     move_uploads(connection, home=home)
     connection.execute(update(home_table).values(object_store=objects))

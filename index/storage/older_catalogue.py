@@ -45,8 +45,8 @@ def recover(
         if database.objects.is_remote:
             raise CatalogError(
                 "no-recovery",
-                f"{database.objects.url} is a bucket, where nothing can be set aside yet; restore a backup into "
-                "another place, or ingest again into a new archive.",
+                f"{database.objects.url} is a bucket, where nothing can be set aside yet; restore a backup "
+                "into another place, or ingest again into a new archive.",
             )
         return _recover(database)
     finally:

@@ -124,7 +124,6 @@ class AvailablePictures:
 
     def __init__(self, archive: OpenedArchive) -> None:
         self._index = archive.index
-        self._previews = archive.home / "previews"
         self._pictures = StoredPictures(archive.index, archive.rendering_pool, "display")
 
     def pictures(self, image_ids: Sequence[int]) -> list[Pixels | StoredPreview | None]:
@@ -180,10 +179,11 @@ class AvailablePictures:
         from medsiglip.medgemma.exports.page_pictures import StoredPreview
         from medsiglip.pictures import PictureError, read_picture
 
-        kept = self._previews.glob(f"{image_id}.*.png")
-        for path in sorted(kept, key=lambda one: (".display." not in one.name, -int(one.name.split(".")[1]))):
-            with suppress(PictureError):
-                return StoredPreview(_in_colour(read_picture(path)))
+        objects = self._index.objects
+        kept = objects.matching(f"previews/{image_id}.*.png")
+        for name in sorted(kept, key=lambda one: (".display." not in one, -int(one.split(".")[1]))):
+            with suppress(PictureError, FileNotFoundError):
+                return StoredPreview(_in_colour(read_picture(io.BytesIO(objects.read(name)))))
         shown = self._index.thumbnails.shown([image_id]).get(image_id)
         if shown is None or shown.thumbnail is None:
             return None

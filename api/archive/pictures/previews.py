@@ -1,12 +1,11 @@
-"""Previews of stored images, kept below the home's folder `previews/` until their patient goes."""
+"""Previews of stored images, kept as objects `previews/<name>` until their patient goes."""
 
 from __future__ import annotations
 
 import io
-import os
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Literal
-from uuid import uuid4
 
 from medsiglip.api.archive.drafts.image_source import StoredPictures
 from medsiglip.index.errors import CatalogError
@@ -26,21 +25,20 @@ def preview(archive: OpenedArchive, image: StoredImage, size: int, drawn: Drawn 
     from PIL import Image
 
     # `previews/<image_id>.*` is removed with the image (medsiglip.index.storage.deletion).
-    kept = archive.home / "previews" / preview_name(image, size, drawn)
-    try:
-        return kept.read_bytes()
-    except FileNotFoundError:
-        pass
+    objects, kept = archive.index.objects, f"previews/{preview_name(image, size, drawn)}"
+    with suppress(FileNotFoundError):
+        return objects.read(kept)
     [pixels] = StoredPictures(archive.index, archive.rendering_pool, drawn).pictures([image.image_id])
     picture = Image.fromarray(pixels)
     picture.thumbnail((size, size), Image.Resampling.LANCZOS)
     written = io.BytesIO()
     picture.save(written, "png")
-    _keep(kept, written.getvalue())
+    with _another_may_be_kept():
+        objects.put_new(kept, [written.getbuffer()])
     try:
         archive.index.get(image.image_id)
     except CatalogError:  # removed meanwhile, and its previews before this one was there
-        kept.unlink(missing_ok=True)
+        objects.delete([kept])
         raise
     return written.getvalue()
 
@@ -53,9 +51,11 @@ def preview_name(image: StoredImage, size: int, drawn: Drawn) -> str:
     return f"{image.image_id}.{size}.display.png" if differs else f"{image.image_id}.{size}.png"
 
 
-def _keep(path: Path, content: bytes) -> None:
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    # With this name it is removed with the image, should this process be killed.
-    beside = path.with_name(f"{path.name}.{uuid4().hex}.tmp")
-    beside.write_bytes(content)
-    os.replace(beside, path)
+@contextmanager
+def _another_may_be_kept() -> Iterator[None]:
+    """Two processes may draw the same at once, and not byte by byte with two versions of a library."""
+    try:
+        yield
+    except CatalogError as error:
+        if error.code != "object-exists":
+            raise

@@ -22,11 +22,13 @@ def back_up(archive: OpenedArchive, folder: AnyPath, *, on_progress: OnProgress 
     written, `disk-error` for a file of the archive that cannot be read; and `changed-meanwhile`.
     """
     from medsiglip.api.catalogue_url import catalogue_url
+    from medsiglip.api.object_place import object_place
     from medsiglip.index.storage.backup import back_up as back_up_home
 
     target, url = _absolute(folder), catalogue_url(archive.settings)
     record_local(archive.index, "backup")
-    return _answer(target, back_up_home(archive.home, target, url, on_progress))
+    objects = object_place(archive.settings)
+    return _answer(target, back_up_home(archive.home, target, url, on_progress, objects))
 
 
 def verify_backup(folder: AnyPath, *, on_progress: OnProgress = silent) -> Backup:
@@ -49,11 +51,13 @@ def restore_backup(archive: OpenedArchive, folder: AnyPath, *, on_progress: OnPr
     `disk-full` where the home cannot be written.
     """
     from medsiglip.api.catalogue_url import catalogue_url
+    from medsiglip.api.object_place import object_place
     from medsiglip.index.storage.backup_check import restore_backup as restore
 
     target = _absolute(folder)
     url = catalogue_url(archive.settings)
-    verification = restore(target, archive.home, url, _fingerprint, on_progress)
+    objects = object_place(archive.settings)
+    verification = restore(target, archive.home, url, _fingerprint, on_progress, objects)
     record_local(archive.index, "restore")
     return _answer(target, verification.description, problems=verification.problems, home=str(archive.home))
 

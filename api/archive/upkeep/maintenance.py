@@ -83,9 +83,11 @@ def recover(archive: OpenedArchive) -> Recovery:
     `medsiglip.index.storage.older_catalogue`. The archive must not be open.
     """
     from medsiglip.api.catalogue_url import catalogue_url
+    from medsiglip.api.object_place import object_place
     from medsiglip.index.storage.older_catalogue import recover as recover_home
 
-    recovered = recover_home(archive.home, database_url=catalogue_url(archive.settings))
+    place = object_place(archive.settings)
+    recovered = recover_home(archive.home, database_url=catalogue_url(archive.settings), objects=place)
     return Recovery.model_validate(recovered)
 
 
