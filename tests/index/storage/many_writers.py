@@ -36,5 +36,5 @@ def main(home: Path, number: int, count: int, shared: int, url: str | None) -> N
 
 
 if __name__ == "__main__":
-    place, *numbers = sys.argv[1:]
-    main(Path(place), *map(int, numbers[:3]), numbers[3] if len(numbers) > 3 else None)
+    place, first, second, third, *server = sys.argv[1:]
+    main(Path(place), int(first), int(second), int(third), server[0] if server else None)

@@ -27,8 +27,8 @@ def with_image(bundle: SeriesBundle, number: int, **fields: Any) -> SeriesBundle
 
 
 def test_the_same_series_again_changes_nothing(index: CaseIndex, home: Path, catalogue: Catalogue) -> None:
-    params = {"image_fields": {"rendering_params": {"windows": ((1, 2.5),), "version": 1}, "thumbnail": b"j"}}
-    bundle = make_bundle(1, 3, **params)
+    drawn = {"rendering_params": {"windows": ((1, 2.5),), "version": 1}, "thumbnail": b"j"}
+    bundle = make_bundle(1, 3, image_fields=drawn)
     other = make_bundle(2, 2)
     first = index.add([bundle, other], unit_vectors(5, 1))
     before, stored = shards(home), index.images_of("2.25.1")
