@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from medsiglip.index.case_index import CaseIndex
-from medsiglip.index.engines import home_engine
-from medsiglip.index.engines.opening import EngineSetting
+from medsiglip.index.engines.opening import EngineSetting, connect
 from medsiglip.index.search.engines import engine_search
 from tests.index.engines.memory_engine import MemoryEngine
 from tests.index.index_cases import SPACE
@@ -59,11 +58,9 @@ def make_home(
     numbers = count()
     patch = pytest.MonkeyPatch()
     patch.setattr(engine_search, "FEW", 0)  # what would be compared row by row asks the engine, too
-    connect = home_engine.connect
     engines: dict[Path, MemoryEngine] = {}
     patch.setattr(
-        home_engine,
-        "connect",
+        "medsiglip.index.engines.home_engine.connect",
         lambda setting, database: engines.get(database.home) or connect(setting, database),
     )
 

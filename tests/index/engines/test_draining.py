@@ -22,7 +22,7 @@ class KilledError(BaseException):
     """Stands for the end of a process: nothing catches it."""
 
 
-@pytest.fixture(params=["memory", "pgvector"])
+@pytest.fixture(params=["memory", pytest.param("pgvector", marks=pytest.mark.long)])
 def place(request: pytest.FixtureRequest, make_home: Callable[[str], EngineHome]) -> EngineHome:
     return make_home(request.param)
 
@@ -81,8 +81,9 @@ def test_a_drainer_that_is_killed_at_any_step_loses_and_doubles_nothing(
         assert not waiting(database)
         found = index.verify()
         assert found.ok, found.problems
-        assert index.info().engine is not None
-        assert index.info().engine.images == index.info().images
+        engine = index.info().engine
+        assert engine is not None
+        assert engine.images == index.info().images
     assert reached >= {"flush", "note", "drop", "put image", "put series", "put study"}
 
 

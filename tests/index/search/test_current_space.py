@@ -21,8 +21,9 @@ from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.catalogue.schema import home as home_table
 from medsiglip.index.catalogue.schema import images
 from medsiglip.index.errors import CatalogError
+from medsiglip.index.group_means import group_means
 from medsiglip.index.records import Level
-from medsiglip.index.search import group_level, space_loader
+from medsiglip.index.search import space_loader
 from medsiglip.index.search.kinds.bounded import BoundedIndex
 from medsiglip.index.search.kinds.index_kinds import KINDS, ChosenKind
 from medsiglip.index.search.kinds.quick import QuickIndex
@@ -159,13 +160,12 @@ def test_means_are_kept_with_the_snapshot_and_renewed_by_id(
     index.rebuild()
     fill(index, range(50, 51))
     computed: list[int] = []
-    means = group_level.group_means
 
     def counted(rows: Any, image_ids: Any, members: Any, groups: Any) -> Any:
         computed.extend(groups.tolist())
-        return means(rows, image_ids, members, groups)
+        return group_means(rows, image_ids, members, groups)
 
-    monkeypatch.setattr(group_level, "group_means", counted)
+    monkeypatch.setattr("medsiglip.index.search.group_level.group_means", counted)
     with catalogue.open(home) as again:
         again.search(unit_vectors(1))
         assert computed == []
