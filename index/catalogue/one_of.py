@@ -46,6 +46,14 @@ def one_of(operand: ColumnElement[Any], values: Values) -> ColumnElement[bool]:
     return _OneOf(operand, _bound(values, item))
 
 
+def one_of_parameter(operand: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    """`one_of` with the values of a parameter of the statement, which may be none: for a statement that is
+    executed again and again. What SQLAlchemy makes of a statement refers to itself, so that values which are
+    part of it stay in memory until garbage is collected.
+    """
+    return _OneOf(operand, bindparam(name, type_=_List(operand.type)))
+
+
 def listed(values: Values) -> TableValuedAlias:
     """`values`, at least one, as a table with the column `value`, each value once."""
     item = _type_of(values)

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, select, type_coerce
 
 from medsiglip.index.catalogue.database import Database
-from medsiglip.index.catalogue.one_of import one_of
+from medsiglip.index.catalogue.one_of import one_of, one_of_parameter
 from medsiglip.index.catalogue.paths import StoredPaths
 from medsiglip.index.catalogue.schema import (
     ACTIVE_SPACE,
@@ -33,11 +33,13 @@ _IMAGES = (
     .correlate(instances)
     .scalar_subquery()
 )
+_THEIRS = one_of_parameter(files.c.path, "paths")
 # Path, instance, series, study, and number of images.
 _PLACES = (
     select(files.c.path, instances.c.id, instances.c.series_id, series.c.study_id, _IMAGES)
     .select_from(files.join(instances, files.c.instance_id == instances.c.id))
     .join(series, instances.c.series_id == series.c.id)
+    .where(_THEIRS)
 )
 
 
@@ -65,8 +67,8 @@ class FileRecordStore:
     def at(self, paths: Collection[str]) -> dict[str, FileRecord]:
         """The records of these files, by path."""
         with self._database.read() as connection:
-            found = _records(connection, one_of(files.c.path, self._stored(paths)))
-        return {one.path: one for one in map(self._given, found)}
+            found = _records(connection, _THEIRS, paths=self._stored(paths))
+            return {one.path: one for one in map(self._given, found)}
 
     def members_of(self, archive: str) -> list[FileRecord]:
         """The records of the files in an archive, by path; none in a home that stores no paths."""
@@ -112,8 +114,8 @@ class FileRecordStore:
         """
         with closing(_CountedPlaces()) as places, self._database.read() as connection:
             for portion in portions(chain(*paths)):
-                chosen = one_of(files.c.path, self._stored(portion))
-                places.add(tuple(row)[1:] for row in connection.execute(_PLACES.where(chosen)))
+                found = connection.execute(_PLACES, {"paths": self._stored(portion)})
+                places.add(tuple(row)[1:] for row in found)
             return places.total()
 
     def holdings_of(self, groups: Mapping[str, Collection[str]]) -> dict[str, Holdings]:
@@ -122,10 +124,9 @@ class FileRecordStore:
         for name, paths in groups.items():
             for path in self._stored(paths):
                 groups_of.setdefault(path, []).append(name)
-        statement = _PLACES.where(one_of(files.c.path, list(groups_of)))
         found: dict[str, dict[int, tuple[int, ...]]] = {name: {} for name in groups}
         with self._database.read() as connection:
-            for path, instance, *place in connection.execute(statement):
+            for path, instance, *place in connection.execute(_PLACES, {"paths": list(groups_of)}):
                 for name in groups_of[path]:
                     found[name][instance] = tuple(place)
         return {name: _holdings(list(places.values())) for name, places in found.items()}
@@ -154,12 +155,12 @@ class FileRecordStore:
             .join(series, instances.c.series_id == series.c.id)
             .join(studies, series.c.study_id == studies.c.id)
             .join(patients, studies.c.patient_id == patients.c.id)
+            .where(_THEIRS)
         )
         found: dict[str, Owner] = {}
         with self._database.read() as connection:
             for portion in portions(paths):
-                chosen = statement.where(one_of(files.c.path, self._stored(portion)))
-                for path, *owner in connection.execute(chosen):
+                for path, *owner in connection.execute(statement, {"paths": self._stored(portion)}):
                     found[self._paths.given(path)] = Owner(*owner)
         return found
 
@@ -202,8 +203,8 @@ class _CountedPlaces:
         self._scratch.close()
 
 
-def _records(connection: Connection, *conditions: Any) -> list[FileRecord]:
+def _records(connection: Connection, *conditions: Any, **parameters: Any) -> list[FileRecord]:
     """The file records that satisfy the conditions, in stored form, by path."""
     columns = [files.c[name] for name in FileRecord.__slots__]
     statement = select(*columns).where(*conditions).order_by(files.c.path)
-    return [FileRecord(*row) for row in connection.execute(statement)]
+    return [FileRecord(*row) for row in connection.execute(statement, parameters)]
