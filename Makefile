@@ -9,7 +9,7 @@ TINY := medsiglip/checkpoints/tiny
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install milvus-server milvus-test demo serve test long-test lint bench gpu-check checkpoint kill-test crash-test reader-kill-test writers-test jobs-test receive-test sync-test routing-test statements-test privacy-test certificate-test large-index coverage-test search-test screen-install screen screen-test ohif-test screenshots conformance probe-parity-test calibration-test scope-test why-localisation study-retrieval sbom capacity contract load-test steady fuzz known-files-test parity clean
+.PHONY: help install milvus-server milvus-test demo serve test long-test lint bench gpu-check checkpoint kill-test crash-test reader-kill-test writers-test jobs-test receive-test sync-test routing-test statements-test privacy-test certificate-test large-index coverage-test search-test screen-install screen screen-test ohif-test screenshots conformance probe-parity-test calibration-test scope-test why-localisation study-retrieval sbom capacity contract load-test steady fuzz known-files-test ray-test parity clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -161,6 +161,9 @@ load-test: $(INSTALLED) ## 32 clients for a minute, then a server that is killed
 
 steady: $(INSTALLED) ## a hundred interrupted ingests of a folder of everything, each ending in the same index
 	$(BIN)/python -m pytest -m campaign tests/ingest/run/test_same_index.py
+
+ray-test: $(INSTALLED) ## two nodes of Ray on loopback, of which something is killed forty times (an hour)
+	$(BIN)/python -m pytest -m campaign -s tests/ingest/engines/test_ray.py
 
 known-files-test: $(INSTALLED) ## ingest again over 1,000,000 known files in 600 MB, on SQLite and PostgreSQL (some minutes, 3 GB of disk)
 	$(BIN)/python -m pytest -m campaign -s tests/ingest/run/test_known_files.py -k million

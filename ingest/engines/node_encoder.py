@@ -29,13 +29,14 @@ class NodeEncoder:
     def __call__(self) -> Encoder:
         """Load the model. Raises `ModelError`, and `IngestError` `other-checkpoint`."""
         from medsiglip.checkpoint import open_checkpoint
-        from medsiglip.encoder import Encoder
 
         checkpoint = open_checkpoint(self.model)
         if checkpoint.hash != self.hash:
             raise IngestError(
                 "other-checkpoint", f"{self.model} holds other weights here; copy the same checkpoint to all."
             )
+        from medsiglip.encoder import Encoder
+
         return Encoder(
             checkpoint,
             profile=self.profile,

@@ -75,6 +75,7 @@ NOT_RUN = Counter(
         ("docs/models.md", "needs the hub"): 1,
         ("docs/models.md", "needs the weights of MedSigLIP"): 1,
         ("docs/operations.md", "needs a PostgreSQL server"): 1,
+        ("docs/scale.md", "needs a Ray cluster"): 1,
         ("docs/operations.md", "needs Kubernetes"): 1,
         ("docs/operations.md", "needs a collector"): 1,
         ("docs/screen.md", "needs npm"): 1,
