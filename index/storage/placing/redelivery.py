@@ -4,6 +4,7 @@ that a series that comes again changes nothing.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -73,12 +74,17 @@ def redrawn(
             if bundle.replace_series and key_of(image) in known:
                 drawn[known[key_of(image)]] = image, position
             position += 1
+    if not drawn:
+        return set()
     columns = (images.c.id, images.c.shard_id, images.c.rendering_params)
     rows = connection.execute(select(*columns).where(one_of(images.c.id, list(drawn)))).all()
-    as_before = [row for row in rows if row.rendering_params == _params(drawn[row.id][0])]
+    as_before: dict[int, list[int]] = defaultdict(list)
+    for row in rows:
+        if row.rendering_params == _params(drawn[row.id][0]):
+            as_before[row.shard_id].append(row.id)
     stays: set[int] = set()
-    for shard in listed(connection, sorted({row.shard_id for row in as_before})):
-        theirs = [row.id for row in as_before if row.shard_id == shard.id]
+    for shard in listed(connection, sorted(as_before)):
+        theirs = as_before[shard.id]
         new = vectors[[drawn[image_id][1] for image_id in theirs]]
         stays |= _alike(ShardFolder(objects, shard.space), shard.name, np.array(theirs, np.int64), new)
     return set(drawn) - stays
