@@ -117,7 +117,8 @@ def _rows(
     every = connection.execute(select(*keys)).mappings().all()
     for key in every:
         this = [column == key[column.name] for column in keys]
-        yield from connection.execute(select(*keys, *columns).where(*this)).mappings()
+        for row in connection.execute(select(*keys, *columns).where(*this)).mappings():
+            yield {column.name: row[column.name] for column in (*keys, *columns)}
 
 
 def _replaced(value: Any, known: Mapping[str, str]) -> Any:

@@ -15,7 +15,7 @@ from tests.api.http.oidc.way import CALLBACK, OWN
 
 @pytest.mark.filterwarnings("ignore")  # of its own libraries, by one another
 def test_a_person_of_another_provider_signs_in(tmp_path: Path) -> None:
-    import oidc_provider_mock
+    import oidc_provider_mock  # type: ignore[import-untyped]
 
     claims = {"preferred_username": "clara", "groups": ["radiology"]}
     user = oidc_provider_mock.User(sub="clara-1", claims=claims)
