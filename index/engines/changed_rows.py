@@ -25,8 +25,9 @@ from medsiglip.index.engines.outbox import DROP
 from medsiglip.index.records import Level
 from medsiglip.index.vectors import Ids
 
-# Changes that are taken at once; with them come all others of the same studies.
-_CHANGES = 4096
+
+CHANGES = 4096
+"""Changes that are taken at once; with them come all others of the same studies."""
 Fields = dict[str, list[Any]]
 
 _COLUMNS: dict[str, Column[Any]] = {
@@ -98,7 +99,7 @@ def next_portion(connection: Connection, last: int) -> Portion | None:
     if first is not None:
         return Portion([first.id], first.space_id, None, dropped=True)
     columns = (vector_changes.c.space_id, vector_changes.c.study_id)
-    begin = connection.execute(select(*columns).where(until).order_by(vector_changes.c.id).limit(_CHANGES))
+    begin = connection.execute(select(*columns).where(until).order_by(vector_changes.c.id).limit(CHANGES))
     found = begin.all()
     if not found:
         return None

@@ -7,6 +7,7 @@ then deleted from the outbox. So an end at any step loses nothing, and what is t
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
-from sqlalchemy import delete, text
+from sqlalchemy import delete, select, text
 
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.one_of import one_of
@@ -46,24 +47,29 @@ def _no_step(_name: str) -> None:
     """Takes no notice."""
 
 
-def drain(database: Database, engine: VectorEngine, step: Step = _no_step) -> int:
-    """Tell an engine all that is in the outbox now; returns how many changes were worked off. Where another
-    process does so, its end is waited for. `step` is called with the name of each step before it is taken.
+def drain(database: Database, engine: VectorEngine, step: Step = _no_step, seconds: float = math.inf) -> int:
+    """Tell an engine all that is in the outbox now; returns how many changes were worked off here. Processes
+    that do so take turns, portion by portion. `step` is called with the name of each step before it is taken.
 
-    Raises `CatalogError` `catalog-busy` where others take longer than writers wait, the errors of the engine,
-    and `missing-shard` or `corrupt-shard`.
+    Raises `CatalogError` `catalog-busy` where it is not done after so many `seconds`, or where another
+    process takes longer for one portion than writers wait; what was told stays told. It may also raise the
+    errors of the engine, and `missing-shard` or `corrupt-shard`.
     """
     with database.read() as connection:
         last = newest(connection)
     if not last:
         return 0
-    done = 0
-    with _only_drainer(database):
-        while portion := _worked_off(database, engine, last, step):
+    done, deadline = 0, time.monotonic() + seconds
+    while True:
+        with _only_drainer(database):
+            portion = _worked_off(database, engine, last, step)
+            if portion is None:
+                return done
             step("note")
             _delete(database, portion.changes)
-            done += len(portion.changes)
-    return done
+        done += len(portion.changes)
+        if time.monotonic() >= deadline and _is_left(database, last):
+            raise _busy(database, seconds)
 
 
 def _worked_off(database: Database, engine: VectorEngine, last: int, step: Step) -> Portion | None:
@@ -162,11 +168,22 @@ def _locked(descriptor: int) -> bool:
 def _wait(is_mine: Callable[[], bool], database: Database, deadline: float) -> None:
     while not is_mine():
         if time.monotonic() >= deadline:
-            with database.read() as connection:
-                left = outbox.waiting(connection)
-            raise CatalogError(
-                "catalog-busy",
-                f"Another process has been telling the vector engine of {database.home} what changed for "
-                f"{database.busy_seconds:g} seconds, and {left} changes wait; run this again later.",
-            )
+            raise _busy(database, database.busy_seconds)
         time.sleep(_PAUSE)
+
+
+def _is_left(database: Database, last: int) -> bool:
+    """Whether a change with an id up to `last` waits."""
+    with database.read() as connection:
+        first = select(vector_changes.c.id).where(vector_changes.c.id <= last).limit(1)
+        return connection.execute(first).first() is not None
+
+
+def _busy(database: Database, seconds: float) -> CatalogError:
+    with database.read() as connection:
+        left = outbox.waiting(connection)
+    return CatalogError(
+        "catalog-busy",
+        f"The vector engine of {database.home} has been told what changed for {seconds:g} seconds, "
+        f"and {left} changes wait; run this again later, and have `medsiglip worker` run beside.",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 
 from sqlalchemy import select
@@ -33,7 +34,7 @@ class HomeEngine:
                 self._connected = connect(self._setting, self._database)
             return self._connected
 
-    def catch_up(self) -> None:
+    def catch_up(self, seconds: float = math.inf) -> None:
         """Tell the engine all that is committed now. The engine of a home that had none is filled.
 
         Raises `CatalogError` `wrong-engine` where the home is put to another, and those of `drain`.
@@ -54,7 +55,11 @@ class HomeEngine:
                 f"{engine.name}; set it back, or run `index rebuild` to move the vectors there.",
             )
         if is_waiting:
-            drain(self._database, engine)
+            drain(self._database, engine, seconds=seconds)
+
+    def answer_soon(self) -> None:
+        """The same for a search, which waits as long as a writer would."""
+        self.catch_up(self._database.busy_seconds)
 
     def require_filled(self, collection: Collection) -> None:
         """Raise `CatalogError` `wrong-engine` where an engine that was told everything holds nothing of a

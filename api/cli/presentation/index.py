@@ -9,8 +9,16 @@ from medsiglip.api.cli.presentation.tables import Payload, print_facts, print_ta
 
 def show_index_info(console: Console, info: Payload) -> None:
     """What the archive holds, and how it is searched."""
-    facts = [(name, value) for name, value in info.items() if name != "search"]
-    print_facts(console, [*facts, *_search_facts(info.get("search"))])
+    facts = [(name, value) for name, value in info.items() if name not in ("search", "engine")]
+    print_facts(console, [*facts, *_search_facts(info.get("search")), *_engine_facts(info.get("engine"))])
+
+
+def _engine_facts(engine: Payload | None) -> list[tuple[str, object]]:
+    if engine is None:
+        return []
+    counts = [f"{engine[name]} {name}" for name in ("images", "series", "studies")]
+    held = "does not answer" if engine["images"] is None else f"holds {', '.join(counts)}"
+    return [("engine", f"{engine['name']} {held}; {engine['waiting']} changes wait")]
 
 
 def _search_facts(search: Payload | None) -> list[tuple[str, object]]:

@@ -92,7 +92,7 @@ class EngineSearch(ABC):
         k = min(k, count)
         if exact or count <= FEW or not k:
             return self._compared(queries, k, allowed)
-        self.home.catch_up()
+        self.home.answer_soon()
         self.home.require_filled(self.collection)
         scores, ids = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
         looked_at = np.full(len(queries), count, np.int64)

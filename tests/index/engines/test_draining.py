@@ -61,7 +61,7 @@ def test_a_drainer_that_is_killed_at_any_step_loses_and_doubles_nothing(
 
     drain = draining.drain
     monkeypatch.setattr(
-        "medsiglip.index.engines.home_engine.drain", lambda home, engine: drain(home, engine, step)
+        "medsiglip.index.engines.home_engine.drain", lambda home, engine, seconds=0: drain(home, engine, step)
     )
     reached = set()
     with place.open() as index:
@@ -220,4 +220,23 @@ def test_a_space_that_is_dropped_leaves_the_engine(place: EngineHome, database: 
         assert index._current.engine is not None
         for level in LEVELS:
             assert index._current.engine.engine.count(Collection(old, level, SPACE.dimension)) == 0
+        assert index.verify().ok
+
+
+def test_a_search_waits_for_some_time_and_what_was_told_meanwhile_stays_told(
+    place: EngineHome, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with place.open() as index:
+        index.feed_engine()
+    fill(place, range(4))
+    monkeypatch.setattr("medsiglip.index.engines.changed_rows.CHANGES", 3)
+    with place.open() as index:
+        home = index._current.engine
+        assert home is not None
+        for left in (9, 6, 3):
+            with pytest.raises(CatalogError, match=f"{left} changes wait") as caught:
+                home.catch_up(0.0)
+            assert caught.value.code == "catalog-busy"
+        home.catch_up(0.0)
+        assert not waiting(database)
         assert index.verify().ok

@@ -1,0 +1,73 @@
+"""Commands of an archive whose vectors lie in an engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from medsiglip.index.errors import CatalogError
+from medsiglip.index.search.engines import engine_search
+from tests.api.conftest import Home
+from tests.index.engines.memory_engine import MemoryEngine
+
+QUESTION = ("search", "--text", "a chest x-ray", "--level", "image", "-k", "5")
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> MemoryEngine:
+    made = MemoryEngine()
+    monkeypatch.setattr("medsiglip.index.engines.home_engine.connect", lambda setting, database: made)
+    monkeypatch.setattr(engine_search, "FEW", 0)
+    return made
+
+
+def test_an_archive_is_fed_searched_shown_and_verified(
+    own_home: Home, engine: MemoryEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_memory = own_home.run(*QUESTION).json
+    assert in_memory["how"] != "approximate"
+    assert own_home.run("index", "info").json["engine"] is None
+    monkeypatch.setenv("MEDSIGLIP_VECTOR_URL", "milvus://127.0.0.1:1/x")
+    found = own_home.run(*QUESTION).json
+    assert found["how"] == "approximate"
+    assert found["hits"] == in_memory["hits"]
+    exact = own_home.run(*QUESTION, "--exact").json
+    assert (exact["how"], exact["hits"]) == ("compared", in_memory["hits"])
+    info = own_home.run("index", "info").json
+    counts = {name: info[name] for name in ("images", "series", "studies")}
+    assert info["engine"] == {"name": engine.name, **counts, "waiting": 0}
+    assert f"{engine.name} holds {info['images']} images" in own_home.show("index", "info").out
+    assert own_home.run("index", "verify").json["ok"]
+    collection = next(one for one in engine.rows if one.level == "image")
+    engine.rows[collection].popitem()
+    assert "index rebuild" in own_home.run("index", "verify").out
+    assert own_home.run("index", "rebuild").json["engine"]["images"] == info["images"]
+    assert own_home.run("index", "verify").json["ok"]
+
+
+def test_an_engine_that_is_away_is_named_without_a_traceback(
+    own_home: Home, engine: MemoryEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> int:
+        raise CatalogError("engine-unreachable", "memory://test does not answer; start it.")
+
+    own_home.run(*QUESTION)
+    monkeypatch.setenv("MEDSIGLIP_VECTOR_URL", "milvus://127.0.0.1:1/x")
+    monkeypatch.setattr(engine, "put", fail)
+    monkeypatch.setattr(engine, "count", fail)
+    ran = own_home.run(*QUESTION)
+    assert ran.code == 1
+    assert "memory://test does not answer" in ran.err
+    assert "Traceback" not in ran.err + ran.out
+    engine_info = own_home.run("index", "info").json["engine"]
+    assert engine_info["images"] is None
+    assert engine_info["waiting"] > 0
+
+
+def test_pgvector_needs_a_catalogue_on_postgresql(own_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDSIGLIP_VECTOR_URL", "pgvector")
+    monkeypatch.setenv("MEDSIGLIP_VECTOR_PASSWORD_FILE", str(Path(own_home.path) / "none"))
+    ran = own_home.run(*QUESTION)
+    assert ran.code == 1
+    assert "database_url" in ran.err
