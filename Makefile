@@ -9,7 +9,7 @@ TINY := medsiglip/checkpoints/tiny
 export PYTHONDONTWRITEBYTECODE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install milvus-server milvus-test demo serve test long-test lint bench gpu-check checkpoint kill-test crash-test reader-kill-test writers-test jobs-test receive-test sync-test routing-test statements-test privacy-test certificate-test large-index coverage-test search-test screen-install screen screen-test ohif-test screenshots conformance probe-parity-test calibration-test scope-test why-localisation study-retrieval sbom capacity contract load-test steady fuzz known-files-test ray-test parity clean
+.PHONY: help install milvus-server milvus-test demo serve test long-test lint bench gpu-check checkpoint kill-test crash-test reader-kill-test writers-test engines-test jobs-test receive-test sync-test routing-test statements-test privacy-test certificate-test large-index coverage-test search-test screen-install screen screen-test ohif-test screenshots conformance probe-parity-test calibration-test scope-test why-localisation study-retrieval sbom capacity contract load-test steady fuzz known-files-test ray-test parity clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,6 +81,9 @@ reader-kill-test: $(INSTALLED) ## 200 writers killed while readers search, on SQ
 
 writers-test: $(INSTALLED) ## ten committers in contention on one home, six of them killed, twelve times, on SQLite and PostgreSQL (some minutes)
 	$(BIN)/python -m pytest -m campaign -s tests/index/storage/test_many_writers.py
+
+engines-test: $(INSTALLED) milvus-server ## what vector engines are told and answer, with processes that end at each step (some minutes)
+	$(BIN)/python -m pytest -m "long or not long or campaign" -s tests/index/engines --ignore tests/index/engines/milvus
 
 receive-test: $(INSTALLED) ## all DICOM test data sent while receiver, its processes and worker are killed (some minutes)
 	$(BIN)/python -m pytest -m campaign -s tests/api/receiving/test_receive_campaign.py

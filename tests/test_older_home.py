@@ -30,7 +30,7 @@ _OF_DRAFTS = {
 }
 _OF_ROUTES = {"waiting", "failed", "waiting_drafts", "failed_drafts"}
 _OF_DEEP_CHECKS = {"checksums", "without_checksum", "snapshot"}
-_OF_INDEX = {"spaces", "search", "compare"}
+_OF_INDEX = {"spaces", "search", "compare", "engine"}
 ADDED = {
     "answer": {
         *("warnings", "outdated", "trained_on", "cursor", "how"),

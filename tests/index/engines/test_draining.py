@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,6 +18,7 @@ from medsiglip.index.engines.engine import LEVELS, Collection
 from medsiglip.index.errors import CatalogError
 from tests.index.engines.conftest import EngineHome
 from tests.index.index_cases import SPACE, make_bundle, unit_vectors
+from tests.repository import ROOT
 
 
 class KilledError(BaseException):
@@ -240,3 +243,26 @@ def test_a_search_waits_for_some_time_and_what_was_told_meanwhile_stays_told(
         home.catch_up(0.0)
         assert not waiting(database)
         assert index.verify().ok
+
+
+@pytest.mark.campaign
+def test_processes_that_end_at_each_step_lose_and_double_nothing(
+    make_home: Callable[[str], EngineHome],
+) -> None:
+    place = make_home("pgvector")
+    with place.open() as index:
+        index.feed_engine()
+    reached: set[str] = set()
+    for number in range(1, 8):
+        fill(place, range(10 * number, 10 * number + 3))
+        with place.open(engine=False) as index:
+            index.remove_study(f"2.25.{10 * number}")
+        words = [sys.executable, "-m", "tests.index.engines.killed_drainer", place.home, place.url, number]
+        ran = subprocess.run([str(one) for one in words], cwd=ROOT, capture_output=True, text=True)
+        reached |= set(ran.stdout.split("\n"))
+        assert ran.returncode in (0, 9), ran.stderr
+    assert reached >= {"remove image", "put image", "put series", "put study", "flush", "note"}
+    with place.open() as index:
+        index.feed_engine()
+        assert index.verify().ok
+        assert len(index.search(unit_vectors(1), k=100)[0]) == 7 * 2 * 3
