@@ -21,7 +21,8 @@ from medsiglip.index.catalogue.service_schema import jobs
 from medsiglip.index.errors import CatalogError
 
 _PORTION = 5_000
-_KEY = re.compile(r"(?<![0-9A-Za-z])[0-9a-f]{32}(?![0-9A-Za-z])")
+# In an address, a key may follow a sign that is written as %3D or %22.
+_KEY = re.compile(r"(?:(?<![0-9a-f])|(?<=%[0-9A-Fa-f]{2}))[0-9a-f]{32}(?![0-9a-f])")
 # Where texts and JSON may name a patient: lists of those who were learned from, filters, answers of jobs.
 _TEXTS: tuple[tuple[Table, tuple[str, ...]], ...] = (
     (probes, ("summary",)),

@@ -34,15 +34,21 @@ def patients_of(home: Home) -> dict[str, str]:
     return {one["study_instance_uid"]: one["patient_key"] for one in listed}
 
 
+def written(patient_key: str) -> str:
+    """A query of an address that names a patient in every way, and a job whose id only looks like a key."""
+    named = (f"{sign}{patient_key}" for sign in ("patient_key%3D", "patient_key%3d", "%22", "="))
+    return "&".join(["where=x", *named, f"job={'0' * 32}", f"{'a' * 32}{'b' * 32}"])
+
+
 def test_everything_that_names_a_patient_gets_the_later_key(own_home: Home) -> None:
     before = patients_of(own_home)
     keys = set(before.values())
     patient = next(iter(keys))
     assert own_home.run("probe", "train", "mine", "--label", "melanoma").code == 0
     with CaseIndex.open(own_home.path) as index:
-        index.views.put("owner", "mine", "cases", f"where=patient_key%3D{patient}&other={'0' * 32}")
+        index.views.put("owner", "mine", "cases", written(patient))
     places = named_in(own_home.path, keys)
-    assert {"patients.patient_key", "files.patient_key", "probes.summary", "saved_views.query"} <= places
+    assert {"patients.patient_key", "probes.summary", "saved_views.query"} <= places
     done = own_home.run("keys", "rotate-secret").json
     assert (done["patients"], done["secrets"]) == (len(keys), 2)
     assert named_in(own_home.path, keys) <= {"audit_events.details"}
@@ -60,7 +66,7 @@ def test_everything_that_names_a_patient_gets_the_later_key(own_home: Home) -> N
         probe = index.probes.find("mine")
     now = patients_of(own_home)
     uid = next(uid for uid, key in before.items() if key == patient)
-    assert view.query == f"where=patient_key%3D{now[uid]}&other={'0' * 32}"
+    assert view.query == written(now[uid])
     assert probe is not None
     assert set(probe.summary["patients"]) <= set(now.values())
     last = own_home.run("audit", "list", "--last", 1).json["events"][-1]
