@@ -90,6 +90,7 @@ FIRST_WAIT_S = {
     "encoder-failed": 5.0,
     "encoder-restarting": 5.0,
     "engine-unreachable": 5.0,
+    "object-store-unreachable": 5.0,
     "out-of-memory": 15.0,
     "too-many-connections": 5.0,
     "worker-start-failed": 10.0,

@@ -1,12 +1,14 @@
 """Errors of the index: one class with a stable `code`, and a message with the cure.
 
 Codes: `backup-exists bad-backup bad-backup-folder bad-cursor bad-engine bad-filter bad-home bad-key bad-label
-bad-query bad-scope bad-vectors catalog-busy catalog-corrupt changed-meanwhile corrupt-shard
+bad-object-url bad-query bad-scope bad-vectors catalog-busy catalog-corrupt changed-meanwhile corrupt-shard
 database-not-empty database-read-only database-refused database-unreachable disk-error disk-full
 draft-changed engine-refused engine-unreachable key-mismatch missing-extra missing-shard newer-backup
-newer-home newer-shard no-archive no-backup no-pgvector no-space not-a-catalog older-catalogue older-home
-other-catalogue phi-mismatch read-only-home route-changed space-mismatch too-many-connections unknown-draft
-unknown-image unknown-job unknown-key unknown-patient unknown-route unknown-study wrong-engine`.
+newer-home newer-shard no-archive no-backup no-object-client no-pgvector no-recovery no-space not-a-catalog
+object-exists object-store-refused object-store-unreachable older-catalogue older-home other-catalogue
+other-object-store phi-mismatch read-only-home route-changed space-mismatch too-many-connections unknown-draft
+unknown-image unknown-job unknown-key unknown-patient unknown-route unknown-study versions-remain
+wrong-engine`.
 """
 
 from __future__ import annotations

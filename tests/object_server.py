@@ -41,8 +41,8 @@ class ObjectServer:
             rule = {"Status": "Enabled"}
             self.client.put_bucket_versioning(Bucket=name, VersioningConfiguration=rule)
         if locked:
-            rule = {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 1}}
-            lock = {"ObjectLockEnabled": "Enabled", "Rule": rule}
+            kept = {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 1}}
+            lock = {"ObjectLockEnabled": "Enabled", "Rule": kept}
             self.client.put_object_lock_configuration(Bucket=name, ObjectLockConfiguration=lock)
         return name
 

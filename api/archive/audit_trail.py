@@ -62,6 +62,7 @@ ACTIONS = {
     "pacs-send": "a document of a draft was sent to a PACS",
     "receive": "a PACS sent instances of a study",
     "forget": "a patient or a study was removed",
+    "versions-remain": "a bucket kept versions of files of what was removed",
     "reembed": "images were embedded anew, or with another model",
     "drop-space": "the vectors of a former model were deleted",
     "sign-in": "a session of a browser began",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING
 
 from medsiglip.answers.cases import Removal, StudyDetail, StudyImage, StudyList, StudySeries
 from medsiglip.answers.cases import Study as StudyLine
+from medsiglip.api.archive.audit_trail import record_local
 from medsiglip.api.archive.last_list import forget_lists
 from medsiglip.api.archive.pacs.landing import discard_left
 from medsiglip.api.archive.pacs.ledger import names_to_forget
@@ -56,6 +59,8 @@ def show_study(archive: OpenedArchive, uid: str, *, identity: bool = False) -> S
 def forget(archive: OpenedArchive, *, patient: str | None = None, study: str | None = None) -> Removal:
     """Remove a patient (by key) or a study, its vectors and its search entries, and what was received of it
     and waits. No sync with a PACS brings what was forgotten back.
+
+    Raises CatalogError `versions-remain`, once everything else is done, where a bucket keeps versions.
     """
     if (patient is None) == (study is None):
         raise ServiceError("one-of", "give either a patient's key or a study's UID to forget.")
@@ -64,17 +69,31 @@ def forget(archive: OpenedArchive, *, patient: str | None = None, study: str | N
         pacs = names_to_forget(archive, theirs)
         was_waiting = _discard_waiting(archive, theirs)
         was_waiting = _discard_of_patient(archive, patient) or was_waiting
-        removed = _removed(
-            lambda: archive.index.remove_patient(patient, pacs), "unknown-patient", was_waiting
-        )
+        remove = partial(archive.index.remove_patient, patient, pacs)
+        unknown = "unknown-patient"
     else:
         theirs = [stored_study_uid(archive, str(study))]
         pacs = names_to_forget(archive, theirs, str(study))
         was_waiting = _discard_waiting(archive, [str(study)])
-        removed = _removed(lambda: archive.index.remove_study(theirs[0], pacs), "unknown-study", was_waiting)
+        remove, unknown = partial(archive.index.remove_study, theirs[0], pacs), "unknown-study"
+    with _versions_noted(archive, theirs):
+        removed = _removed(remove, unknown, was_waiting)
     _discard_left(archive, theirs)
     forget_lists(archive.home)
     return Removal(patient_key=patient, study_instance_uid=study, **asdict(removed))
+
+
+@contextmanager
+def _versions_noted(archive: OpenedArchive, study_instance_uids: Sequence[str]) -> Iterator[None]:
+    """Finish what remains to be done where a bucket keeps versions, and record that it does."""
+    try:
+        yield
+    except CatalogError as error:
+        if error.code == "versions-remain":
+            _discard_left(archive, study_instance_uids)
+            forget_lists(archive.home)
+            record_local(archive.index, "versions-remain", study_instance_uids)
+        raise
 
 
 def _removed(remove: Callable[[], records.Removal], unknown: str, was_waiting: bool) -> records.Removal:

@@ -65,7 +65,8 @@ def test_two_machines_share_one_archive(machines: Machines) -> None:
         assert len(machines.copies("two")) == 4
         assert two.compact().shards_after == 1
         assert nearest(one, query) == best[:4]
-        assert len(machines.shards()) == len(machines.copies("two")) == len(machines.copies("one")) == 1
+        assert len(machines.shards()) == len(machines.copies("two")) == 1
+        assert machines.copies("one") == []  # gone with the state that had them; they are fetched when needed
         two.remove_study("2.25.0")
         left = [image_id for image_id in best if image_id not in ids[:2]]
         assert nearest(one, query) == nearest(two, query) == left[:4]
