@@ -126,10 +126,12 @@ def ingest_apart(
     """Embed what is new in several folders in one run; what became of each, by its name.
 
     A report counts the files of its own folder; warnings, and drafts that were routed, are those of the run.
+    The engine is that of this machine: what was received lies in the home.
     """
+    from medsiglip.ingest.engines.choice import LOCAL
     from medsiglip.ingest.run.run_details import RunDetails
 
-    details, request = RunDetails(), _Request(list(folders.values()), {})
+    details, request = RunDetails(), _Request(list(folders.values()), {"engine": LOCAL})
     paths = request.checked_paths()
     archive.make()
     report = _run(archive, paths, request.options(archive), on_progress, details)
@@ -215,6 +217,15 @@ def require_dry_run(settings: Settings) -> None:
     if settings.database_url:
         raise ServiceError(
             "dry-run-needs-sqlite", "a dry run needs the catalogue in the home: unset MEDSIGLIP_DATABASE_URL."
+        )
+
+
+def require_cluster(settings: Settings) -> None:
+    """Raise ServiceError `no-ray-cluster` where the service has no Ray: a client cannot name one."""
+    if settings.ingest_engine == "local":
+        raise ServiceError(
+            "no-ray-cluster",
+            "engine is `local` in this service; leave it out, or have ingest_engine name a Ray cluster.",
         )
 
 

@@ -178,6 +178,11 @@ class IngestQuestion(Question):
     dry_run: bool = Field(
         False, description="tell what an ingest would do, and keep nothing; files that are sent are deleted"
     )
+    engine: Literal["local", "ray"] | None = Field(
+        None,
+        description="for a path, what renders and encodes: the service's machine, or its Ray cluster; as "
+        "the service is set up when absent. Files that are sent stay on the machine",
+    )
 
 
 class ReembeddingOrder(BaseModel):

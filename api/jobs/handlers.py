@@ -25,7 +25,8 @@ Json = dict[str, Any]
 def _ingest(archive: Archive, run: JobRun) -> Json:
     """Parameters: `paths`, `metadata` (a CSV, or None), `files` (how many, where they are known to be few)
     and `received` (the folder of an upload, below the home, or None), from which the worker removes the files
-    that the index does not use when the job has ended. With `dry_run` nothing is stored.
+    that the index does not use when the job has ended. With `dry_run` nothing is stored. `engine` is `local`,
+    or that of the settings, which is all that a client chooses; what was received stays on this machine.
     """
     from medsiglip.api.jobs.uploads import ingest_uploads
 
@@ -34,12 +35,18 @@ def _ingest(archive: Archive, run: JobRun) -> Json:
     dry_run = bool(given.get("dry_run"))
     if paths == [given.get("received")] and metadata is None and not dry_run:
         return ingest_uploads(archive, run)
+    engine = "local" if given.get("engine") == "local" or given.get("received") is not None else None
     if given.get("received") is None:  # paths of a client are checked again: links may have changed
         within = archive.settings.ingest_roots
         paths = [allowed_path(path, within) for path in paths]
         metadata = None if metadata is None else allowed_path(metadata, within)
     report = archive.ingest(
-        paths, metadata=metadata, dry_run=dry_run, within=within, on_progress=run.progress
+        paths,
+        metadata=metadata,
+        engine=engine,
+        dry_run=dry_run,
+        within=within,
+        on_progress=run.progress,
     )
     return report.to_json()
 

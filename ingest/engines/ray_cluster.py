@@ -9,7 +9,9 @@ import os
 import re
 import secrets
 import shutil
+import socket
 import tempfile
+import warnings
 from contextlib import suppress
 from typing import Any
 
@@ -22,6 +24,7 @@ _ADDRESS = re.compile(r"ray://[A-Za-z0-9.\[\]:-]{1,255}:[0-9]{1,5}")
 _STORE_BYTES = 1 << 30
 # A machine with much else to do starts a node too slowly for Ray, which then ends it.
 _STARTS = 3
+_CONNECT_S = 10.0
 # Names of sockets may have 107 bytes, of which Ray takes about 65.
 _LONGEST_FOLDER = 40
 
@@ -58,7 +61,9 @@ class RayCluster:
 
     def _reach(self, ray: Any, address: str, quiet: dict[str, Any]) -> None:
         try:
-            ray.init(address, **quiet)
+            _require_port(address)
+            with warnings.catch_warnings(action="ignore"):  # what they say is in the error
+                ray.init(address, **quiet)
         except Exception as error:  # of any sort: of gRPC, of Ray, of the operating system
             raise IngestError(
                 "ray-unreachable",
@@ -117,6 +122,14 @@ def import_ray() -> Any:
             "no-ray", "An ingest on Ray needs the extra `ray`: pip install 'medsiglip[ray]'."
         ) from None
     return ray
+
+
+def _require_port(address: str) -> None:
+    """Raise OSError where nothing listens at `ray://HOST:PORT`: Ray would try for 45 seconds."""
+    if _ADDRESS.fullmatch(address) is not None:
+        host, _, port = address.removeprefix("ray://").rpartition(":")
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S):
+            pass
 
 
 def _private_folder() -> str:

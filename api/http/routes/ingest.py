@@ -10,7 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from medsiglip.answers.jobs import Job
 from medsiglip.api.archive.files import allowed_path
-from medsiglip.api.archive.ingestion import require_dry_run
+from medsiglip.api.archive.ingestion import require_cluster, require_dry_run
 from medsiglip.api.archive.received import count_files
 from medsiglip.api.errors import ServiceError
 from medsiglip.api.http import auditing
@@ -53,6 +53,8 @@ def _start(
         raise ServiceError("one-of", "give either a path that the service can read, or files in the form.")
     if question.fields.dry_run:
         require_dry_run(request.app.state.server.settings)
+    if question.fields.engine == "ray":
+        require_cluster(request.app.state.server.settings)
     if sent is None or not sent.files:
         parameters = _of_path(request, question.fields)
     else:
@@ -81,4 +83,5 @@ def _of_path(request: Request, question: IngestQuestion) -> dict[str, Any]:
     roots = request.app.state.server.settings.ingest_roots
     path: Path = allowed_path(str(question.path), roots)
     metadata = None if question.metadata is None else str(allowed_path(question.metadata, roots))
-    return {"paths": [str(path)], "metadata": metadata, "received": None, "files": count_files(path)}
+    found = {"paths": [str(path)], "metadata": metadata, "received": None, "files": count_files(path)}
+    return found if question.engine is None else {**found, "engine": question.engine}

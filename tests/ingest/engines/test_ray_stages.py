@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from medsiglip.ingest.engines.choice import engine_of, require_engine
 from medsiglip.ingest.engines.engine import EngineOptions
 from medsiglip.ingest.engines.local import LocalEngine
 from medsiglip.ingest.engines.node_encoder import NodeEncoder
+from medsiglip.ingest.engines.ray_cluster import RayCluster
 from medsiglip.ingest.engines.ray_engine import RayEngine, portions
 from medsiglip.ingest.engines.ray_stages import EmbeddedPortion, EncodeBlock, RenderedPortion, Stage
 from medsiglip.ingest.errors import IngestError
@@ -162,6 +164,14 @@ def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(IngestError, match=r"medsiglip\[ray\]") as caught:
         ray_cluster.import_ray()
     assert caught.value.code == "no-ray"
+
+
+@pytest.mark.parametrize("port", [1, 65_536])
+def test_a_cluster_that_is_not_there_is_named(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_cluster, "import_ray", lambda: SimpleNamespace(is_initialized=lambda: False))
+    with pytest.raises(IngestError, match=f"ray://127.0.0.1:{port} cannot be reached") as caught:
+        RayCluster(f"ray://127.0.0.1:{port}", None).connect()
+    assert caught.value.code == "ray-unreachable"
 
 
 def test_ray_is_loaded_by_nothing_but_its_engine() -> None:

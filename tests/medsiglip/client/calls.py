@@ -70,7 +70,7 @@ CALLS: dict[str, tuple[dict[str, Any], str]] = {
     "why": ({"file": "FILE", "text": "a", "show_burned_in": True}, "POST /v1/why"),
     "embed_texts": ({"texts": ["a"]}, "POST /v1/embeddings"),
     "embed_images": ({"files": ["FILE"]}, "POST /v1/embeddings"),
-    "ingest": ({"path": "/data", "dry_run": True}, "POST /v1/ingest"),
+    "ingest": ({"path": "/data", "dry_run": True, "engine": "local"}, "POST /v1/ingest"),
     "upload": ({"metadata": "FILE", "dry_run": True}, "POST /v1/ingest"),
     "pacs": ({}, "GET /v1/pacs"),
     "add_pacs": (

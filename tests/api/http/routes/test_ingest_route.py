@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pydicom
@@ -16,6 +17,7 @@ from medsiglip.api.archive.archive import Archive
 from medsiglip.api.http.app import create_app
 from medsiglip.api.jobs.worker import Worker
 from medsiglip.api.settings import Settings
+from medsiglip.ingest.engines import ray_cluster
 from tests.api.conftest import Phantoms
 
 
@@ -87,6 +89,30 @@ def test_a_dry_run_of_files_is_not_taken_into_the_run_of_others(service: Service
         ended = service.client.get(f"/v1/jobs/{job['id']}").json()
         assert (ended["status"], ended["result"].get("dry_run", False)) == ("done", is_dry)
     assert service.images() == before
+
+
+def test_a_client_chooses_among_the_engines_of_the_service(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have a run on the service's machine; a cluster is what the settings name, or there is none."""
+    for engine, code in (("ray://10.1.0.7:10001", "bad-request"), ("ray", "no-ray-cluster")):
+        answer = service.client.post("/v1/ingest", json={"path": str(service.folder), "engine": engine})
+        assert (answer.status_code, answer.json()["code"]) == (422, code)
+    monkeypatch.setattr(ray_cluster, "import_ray", lambda: SimpleNamespace(is_initialized=lambda: False))
+    clustered = service.archive.settings.model_copy(update={"ingest_engine": "ray://127.0.0.1:1"})
+    monkeypatch.setattr(service.archive, "settings", clustered)
+    monkeypatch.setattr(service.client.app.state.server, "settings", clustered)  # type: ignore[attr-defined]
+    for given in ({}, {"engine": "ray"}):
+        asked = {"path": str(service.folder), **given}
+        job = service.client.post("/v1/ingest", json=asked).json()
+        Worker(service.archive).run(once=True)
+        ended = service.client.get(f"/v1/jobs/{job['id']}").json()
+        assert (ended["status"], ended["error"]["code"]) == ("failed", "ray-unreachable")
+        assert service.images() == 0
+    sent = service.run(files=forms(service)[:1])
+    assert sent["embedded"] <= service.images()
+    done = service.run(json={"path": str(service.folder), "engine": "local"})
+    assert done["images"] == service.images() == 3
 
 
 def test_a_catalogue_of_a_server_cannot_be_tried(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
