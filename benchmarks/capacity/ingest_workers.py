@@ -35,10 +35,11 @@ WORKERS, ROUNDS, FEW = (1, 2, 4), 3, 40
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.capacity.ingest_workers")
     parser.add_argument("files", type=int, nargs="?", default=960)
-    files = parser.parse_args().files
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="ingests of each kind [3]")
+    given = parser.parse_args()
     facts = machine_facts()
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-        found = measure(Path(folder), files, ROUNDS)
+        found = measure(Path(folder), given.files, given.rounds)
     slug = re.sub(r"[^a-z0-9]+", "-", f"{facts['processor']} {facts['cores']} cores".lower()).strip("-")
     path = RESULTS / f"{slug}-workers.json"
     path.write_text(json.dumps({"machine": facts, **found}, indent=2) + "\n", encoding="utf-8")
