@@ -88,7 +88,7 @@ def restore_backup(
 
     Uploads are found at their new place. After a failure neither the home nor the tables are there, so that
     the same can be tried again. Raises what `verify_backup` raises, `backup-exists` for a home that holds
-    something, `other-object-store` for a bucket that is an archive's, `database-not-empty`, `bad-backup` for a
+    something, `other-object-store` for a bucket of an archive, `database-not-empty`, `bad-backup` for a
     damaged one, and `bad-home` or `disk-full` where the home cannot be written.
     """
     folder, home = folder.absolute(), home.absolute()
