@@ -21,7 +21,7 @@ class Scratch:
     """Tables of SQLite's temporary database (sqlite.org/inmemorydb.html), for one thread at a time. With
     `in_memory` nothing is ever written to a disk.
 
-    Every method raises `CatalogError` `no-scratch-space` where the temporary folder takes no more.
+    Every method raises `CatalogError` `disk-full` or `disk-error` where the temporary folder takes no more.
     """
 
     def __init__(self, definition: str, *, in_memory: bool = False) -> None:
@@ -35,7 +35,8 @@ class Scratch:
     def put(self, statement: str, rows: Iterable[Sequence[Any]]) -> int:
         """Execute a statement for each row; how many rows it changed."""
         with _translated():
-            self._connection.execute("BEGIN")
+            if not self._connection.in_transaction:  # left open where this was interrupted
+                self._connection.execute("BEGIN")
             changed = self._connection.executemany(statement, rows).rowcount
             self._connection.execute("COMMIT")
         return max(changed, 0)
@@ -62,8 +63,9 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
+        is_full = getattr(error, "sqlite_errorname", "").startswith("SQLITE_FULL")
         raise CatalogError(
-            "no-scratch-space",
-            f"The temporary folder took no more of what this has to remember ({error}); free space in it, "
+            "disk-full" if is_full else "disk-error",
+            f"The temporary folder takes no more of what this has to remember ({error}); free space in it, "
             "or name another one in SQLITE_TMPDIR, and run this again.",
         ) from None

@@ -110,7 +110,7 @@ class FileRecordStore:
 
     def holdings(self, *paths: Collection[str]) -> Holdings:
         """How many studies, series, instances, and images of the active space these files led to. The memory
-        that this takes does not grow with their number. Raises `CatalogError` `no-scratch-space` too.
+        that this takes does not grow with their number. Raises `CatalogError` `disk-full` too.
         """
         with closing(_CountedPlaces()) as places, self._database.read() as connection:
             for portion in portions(chain(*paths)):

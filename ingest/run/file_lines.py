@@ -34,7 +34,7 @@ class FileLines(Mapping[str, FileLine]):
     """Lines by path, in the order of paths, in about ten MB of memory, however many there are.
 
     The rest lies in a temporary file without a name; with `in_memory` it does not, as in a home that keeps no
-    paths. Raises `CatalogError` `no-scratch-space`.
+    paths. Raises `CatalogError` `disk-full`.
     """
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ class PathList(Collection[str]):
     """A set of paths in about ten MB of memory, however many there are, read in the order of paths.
 
     The rest lies in a temporary file without a name; with `in_memory` it does not, as in a home that keeps no
-    paths. Raises `CatalogError` `no-scratch-space`.
+    paths. Raises `CatalogError` `disk-full`.
     """
 
     def __init__(self, *, in_memory: bool = False) -> None:

@@ -129,7 +129,10 @@ class Rows:
         in_study = SERIES_PER_STUDY * PER_SERIES
         every = sorted({one // in_study for one in new} - self._ids["studies"].keys())
         n = len(every)
-        text = {"study_instance_uid": [f"2.25.{one}" for one in every], "added_at": [NOW] * n}
+        text: dict[str, Sequence[Any]] = {
+            "study_instance_uid": [f"2.25.{one}" for one in every],
+            "added_at": [NOW] * n,
+        }
         self._keep("studies", every, self.put(studies, n, patient_id=[patient] * n, **text))
         every = sorted({one // PER_SERIES for one in new} - self._ids["series"].keys())
         owners = [self._ids["studies"][one // SERIES_PER_STUDY] for one in every]
@@ -203,7 +206,7 @@ def main(home: Path, count: int, database_url: str | None = None, report: str | 
     def no_encoder() -> Any:
         raise AssertionError("nothing is new")
 
-    triage.walk_files = walk  # type: ignore[assignment]
+    vars(triage)["walk_files"] = walk
     details = RunDetails() if report else None
     with CaseIndex.open(home, database_url=database_url) as index:
         done = ingest(["/archive"], index, cast(Checkpoint, Model()), no_encoder, details=details)
