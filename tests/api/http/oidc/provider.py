@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 from joserfc import jwt
 from joserfc.jwk import ECKey, RSAKey
@@ -140,6 +140,14 @@ def running_provider() -> Iterator[OpenIdProvider]:
 
     class Handler(BaseHTTPRequestHandler):
         def _handle(self) -> None:
+            if self.path.startswith("/realm/authorize?"):  # of a browser, whose person agrees at once
+                brought = provider.authorized(f"http://127.0.0.1:{provider.port}{self.path}")
+                self.send_response(302)
+                place = provider.codes[brought["code"]]["redirect_uri"]
+                self.send_header("Location", f"{place}?{urlencode(brought)}")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             status, answer = provider._answer(
                 self.command, self.path, body, self.headers.get("authorization")
