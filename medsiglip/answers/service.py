@@ -215,6 +215,7 @@ class ArchiveInfo(Answer):
     shards: int
     faiss: SearchIndex
     search: SearchKind | None = Field(default=None, description="null before the first ingest")
+    engine: EngineRows | None = Field(default=None, description="where vectors lie; null: in memory")
     outdated: int = Field(
         default=0,
         description="images whose pictures an earlier version drew, and this one would draw otherwise",

@@ -253,7 +253,7 @@ def test_processes_that_end_at_each_step_lose_and_double_nothing(
     with place.open() as index:
         index.feed_engine()
     reached: set[str] = set()
-    for number in range(1, 8):
+    for number in range(1, 10):
         fill(place, range(10 * number, 10 * number + 3))
         with place.open(engine=False) as index:
             index.remove_study(f"2.25.{10 * number}")
@@ -265,4 +265,4 @@ def test_processes_that_end_at_each_step_lose_and_double_nothing(
     with place.open() as index:
         index.feed_engine()
         assert index.verify().ok
-        assert len(index.search(unit_vectors(1), k=100)[0]) == 7 * 2 * 3
+        assert len(index.search(unit_vectors(1), k=100)[0]) == 9 * 2 * 3
