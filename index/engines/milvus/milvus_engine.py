@@ -105,7 +105,7 @@ class MilvusEngine:
         name = self._name(collection.space_id, collection.level)
         given = ids.tolist()
         for low, high in _portions(len(given), _MOST_IDS):
-            self._ask(partial(_delete, name=name, ids=given[low:high]), None)
+            self._ask(partial(_delete, name=name, ids=given[low:high]), None, name)
             with self._lock:
                 self._written.add(name)
 
@@ -190,7 +190,7 @@ class MilvusEngine:
         for level in LEVELS:
             name = self._name(space_id, level)
             self._forget(name)
-            self._ask(partial(_drop, name=name), None)
+            self._ask(partial(_drop, name=name), None, name)
 
     def close(self) -> None:
         """As in `VectorEngine`."""
@@ -223,7 +223,7 @@ class MilvusEngine:
             self._make(collection, name)
             with self._lock:
                 self._written.add(name)
-            if self._ask(partial(_upsert, name=name, rows=rows), False):
+            if self._ask(partial(_upsert, name=name, rows=rows), False, name):
                 return
         raise unreachable(self._address)
 
@@ -238,7 +238,7 @@ class MilvusEngine:
                 )
             _complete(client, name, wait=False)
 
-        self._ask(make, None)
+        self._ask(make, None, name)
         with self._lock:
             self._made.add(name)
 
@@ -284,18 +284,27 @@ class MilvusEngine:
             self._loaded[name] = "Strong" if is_strong else "Bounded"
         return True
 
-    def _ask(self, call: Callable[[MilvusClient], Result], otherwise: Result, name: str = "") -> Result:
-        """What a call gives, `otherwise` where it is about a collection that is not there."""
+    def _ask(self, call: Callable[[MilvusClient], Result], otherwise: Result, name: str) -> Result:
+        """What a call on a collection gives, `otherwise` where that is not there.
+
+        A node that was just started says so too of collections that are only not with it yet.
+        """
         import grpc
         from pymilvus.exceptions import MilvusException
 
         try:
-            return call(self._client())
+            client = self._client()
+            try:
+                return call(client)
+            except MilvusException as error:
+                if not is_missing(error):
+                    raise
+                self._forget(name)
+                if client.has_collection(name, timeout=_PATIENCE_S):
+                    raise unreachable(self._address) from None
+                return otherwise
         except (MilvusException, grpc.RpcError) as error:
-            if not is_missing(error):
-                raise from_milvus(error, self._address) from None
-            self._forget(name)
-            return otherwise
+            raise from_milvus(error, self._address) from None
 
     def _client(self) -> MilvusClient:
         with self._lock:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -80,7 +81,12 @@ def test_a_user_with_a_password_is_let_into_a_database(secured: SecuredServer) -
     in_scans, in_default = (
         MilvusEngine(secured.url(database), "home", secured.password) for database in ("scans", "")
     )
-    fields = {"patient": [1], "patient_sex": ["F"], "patient_age": [5.0], "study_date": [None]}
+    fields: dict[str, list[Any]] = {
+        "patient": [1],
+        "patient_sex": ["F"],
+        "patient_age": [5.0],
+        "study_date": [None],
+    }
     in_scans.put(STUDIES, VectorRows(np.array([4]), np.eye(1, 4, dtype=np.float32), fields))
     in_scans.flush()
     assert (in_scans.count(STUDIES), in_default.count(STUDIES)) == (1, 0)
