@@ -22,7 +22,7 @@ from medsiglip.api.archive.single_flight import SingleFlight
 from medsiglip.api.jobs.heartbeat import heartbeats
 
 if TYPE_CHECKING:
-    from medsiglip.answers.service import WorkerState
+    from medsiglip.answers.service import EngineRows, WorkerState
     from medsiglip.api.archive.archive import Archive
     from medsiglip.api.encoder.shared_encoder import EncoderStatistics
 
@@ -138,6 +138,7 @@ class ArchiveCollector:
             _gauge("medsiglip_index_images", "Images in the active space.", info.images),
             _gauge("medsiglip_index_vectors", "Vectors that the search index holds.", info.faiss.ntotal),
             _gauge("medsiglip_index_shards", "Vector files of the active space.", info.shards),
+            *_vector_engine(info.engine),
             jobs,
             _counter("medsiglip_audit_events", "Events in the audit trail.", index.audit.head()[0]),
         ]
@@ -190,6 +191,16 @@ def _workers(workers: Sequence[WorkerState]) -> Iterator[Metric]:
     for one in workers:
         ages.add_metric((one.worker,), one.beat_seconds_ago)
     yield ages
+
+
+def _vector_engine(engine: EngineRows | None) -> list[Metric]:
+    """The engine that holds the vectors; a home without one has nothing to wait for."""
+    is_up = engine is None or engine.images is not None
+    waiting = 0 if engine is None else engine.waiting
+    return [
+        _gauge("medsiglip_vector_engine_up", "Whether the vector engine answers; 1 without one.", is_up),
+        _gauge("medsiglip_vector_changes_waiting", "Changes that it has not been told of.", waiting),
+    ]
 
 
 def _batches(statistics: EncoderStatistics) -> Metric:
