@@ -38,6 +38,7 @@ from medsiglip.index.service.audit_log import AuditLog
 from medsiglip.index.service.audit_positions import AuditPositions
 from medsiglip.index.service.drafts import DraftStore
 from medsiglip.index.service.jobs import JobQueue
+from medsiglip.index.service.key_rotation import rotate_pseudonyms
 from medsiglip.index.service.people import People
 from medsiglip.index.service.received_batches import ReceivedBatches
 from medsiglip.index.service.routing_rules import RoutingRuleStore
@@ -46,7 +47,6 @@ from medsiglip.index.service.views import ViewStore
 from medsiglip.index.storage.backgrounds import BackgroundStore
 from medsiglip.index.storage.calibrations import CalibrationStore
 from medsiglip.index.storage.file_records import FileRecordStore
-from medsiglip.index.storage.key_rotation import rotate_pseudonyms
 from medsiglip.index.storage.map_store import MapStore
 from medsiglip.index.storage.predictions import PredictionStore
 from medsiglip.index.storage.probes import ProbeStore
@@ -300,5 +300,5 @@ class CaseStores:
         later_key: Callable[[str], str],
         later_mark: Callable[[str], str],
     ) -> dict[str, int]:
-        """Replace all patient keys; see `medsiglip.index.storage.key_rotation`."""
+        """Replace all patient keys; see `medsiglip.index.service.key_rotation`."""
         return rotate_pseudonyms(self._database, fingerprints, later_key, later_mark)
