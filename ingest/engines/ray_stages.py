@@ -135,7 +135,7 @@ def _render(
         node,
         tuple(missing),
     )
-    return portion, memoryview(np.concatenate(together).reshape(-1)) if together else b""
+    return portion, np.concatenate(together).reshape(-1).data if together else b""
 
 
 def _failed(node: str, failure: Failure) -> RenderedPortion:
