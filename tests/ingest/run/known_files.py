@@ -7,10 +7,9 @@ the report counted and the most resident memory that the process had, in bytes. 
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -92,9 +91,9 @@ def make_home(home: Path, count: int, database_url: str | None = None, phi: Phi 
     space = Space(Model.hash, "medsiglip-eval", Model.dimension, Model.name)
     with CaseIndex.open(home, database_url=database_url) as index:
         index.activate(space)
-        bound_key(index, phi)
+        key = bound_key(index, phi)
         with index._database.write() as connection:
-            rows = Rows(connection)
+            rows = Rows(connection, key.moment)
             [patient] = rows.put(patients, 1, patient_key=["p"])
             spaces = [int(connection.execute(select(ACTIVE_SPACE)).scalar_one())]
             [shard] = rows.put(shards, 1, space_id=spaces, name=["none"], rows=[0], dtype=["float32"])
@@ -111,8 +110,9 @@ def make_home(home: Path, count: int, database_url: str | None = None, phi: Phi 
 class Rows:
     """Fills the tables of cases; ids of what was put before are known by its number."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, moment: Callable[[int], int]) -> None:
         self.connection = connection
+        self._moment = moment
         self.done = -1
         self._ids: dict[str, dict[int, int]] = {"studies": {}, "series": {}, "instances": {}}
 
@@ -165,7 +165,7 @@ class Rows:
             len(found),
             path=stored,
             size=[1000 + one for one, _ in found],
-            mtime_ns=[one for one, _ in found],
+            mtime_ns=[self._moment(one) for one, _ in found],
             outcome=["embedded"] * len(found),
             sop_instance_uid=[f"2.25.2.{one}" for one, _ in found],
             pixel_hash=[f"blake3:{one:064x}" for one, _ in found],
@@ -212,8 +212,16 @@ def main(home: Path, count: int, database_url: str | None = None, report: str | 
         done = ingest(["/archive"], index, cast(Checkpoint, Model()), no_encoder, details=details)
     if report is not None and details is not None:
         write_report(Path(report), done, details)
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"report": done.to_json(), "memory": memory}))
+    print(json.dumps({"report": done.to_json(), "memory": most_memory()}))
+
+
+def most_memory() -> int:
+    """The most resident memory of this process, in bytes. The `ru_maxrss` of a process begins with that of
+    its parent.
+    """
+    status = Path("/proc/self/status").read_text().splitlines()
+    [peak] = [line for line in status if line.startswith("VmHWM:")]
+    return int(peak.split()[1]) * 1024
 
 
 if __name__ == "__main__":
