@@ -24,6 +24,10 @@ _AWAY_WORDS = (
     "no available",
     "shutdown",
     "is closed",
+    # What pymilvus and the proxy say when their time is over.
+    "retry timeout",
+    "context done",
+    "deadline exceeded",
 )
 _LONGEST = 200
 
