@@ -109,10 +109,10 @@ def test_writers_in_contention_commit_everything_once(
     home: Path, index: CaseIndex, catalogue: Catalogue
 ) -> None:
     index.close()
-    writers, told, _ = write_together(home, catalogue, 3, 6, 4)
+    writers, told, _ = write_together(home, catalogue, 3, 4, 3)
     with catalogue.open(home) as again:
-        check(again, home, catalogue, told, {*range(4), *(study for one in writers for study in one.own)})
-        assert told.keys() == {*range(4), *(study for one in writers for study in one.own)}
+        check(again, home, catalogue, told, {*range(3), *(study for one in writers for study in one.own)})
+        assert told.keys() == {*range(3), *(study for one in writers for study in one.own)}
 
 
 @pytest.mark.long
