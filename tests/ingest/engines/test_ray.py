@@ -95,7 +95,8 @@ def check_kill(
 def test_a_kill_loses_and_doubles_nothing(
     nodes: RayNodes, corpus: Path, new_home: Callable[[], Path], whole: tuple[Path, Any], kind: str
 ) -> None:
-    check_kill(nodes, new_home(), corpus, whole, kind, 0.3)
+    # A run may end before it is hit: then that is another run.
+    assert any(check_kill(nodes, new_home(), corpus, whole, kind, 0.3) for _ in range(4))
 
 
 @pytest.mark.campaign
