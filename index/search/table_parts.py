@@ -28,7 +28,7 @@ def table_parts(
                 found = columns(connection, loaded, level, held, None)
         else:
             with database.read() as connection:
-                source = ShardVectors(connection, database.home, active)
+                source = ShardVectors(connection, database.objects, active)
                 found = columns(connection, source, level, part, None)
         yield found
 
