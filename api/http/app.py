@@ -12,9 +12,9 @@ from anyio import to_thread
 from fastapi import Depends, FastAPI
 
 from medsiglip.api.archive.archive import Archive
-from medsiglip.api.archive.syslog.forwarding import forwarding
 from medsiglip.api.archive.keys import take_bootstrap_key
 from medsiglip.api.archive.received import sweep
+from medsiglip.api.archive.syslog.forwarding import forwarding
 from medsiglip.api.http import middleware, problems
 from medsiglip.api.http.auditing import ShownStudies
 from medsiglip.api.http.auth import open_gate

@@ -22,9 +22,9 @@ from medsiglip.api.archive.single_flight import SingleFlight
 from medsiglip.api.jobs.heartbeat import heartbeats
 
 if TYPE_CHECKING:
-    from medsiglip.answers.service import EngineRows, WorkerState
     from medsiglip.api.archive.archive import Archive
     from medsiglip.api.encoder.shared_encoder import EncoderStatistics
+    from medsiglip.index.info_records import EngineInfo, WorkerState
 
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"))
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -193,7 +193,7 @@ def _workers(workers: Sequence[WorkerState]) -> Iterator[Metric]:
     yield ages
 
 
-def _vector_engine(engine: EngineRows | None) -> list[Metric]:
+def _vector_engine(engine: EngineInfo | None) -> list[Metric]:
     """The engine that holds the vectors; a home without one has nothing to wait for."""
     is_up = engine is None or engine.images is not None
     waiting = 0 if engine is None else engine.waiting

@@ -25,7 +25,6 @@ from medsiglip.index.engines.outbox import DROP
 from medsiglip.index.records import Level
 from medsiglip.index.vectors import Ids
 
-
 CHANGES = 4096
 """Changes that are taken at once; with them come all others of the same studies."""
 Fields = dict[str, list[Any]]

@@ -23,7 +23,7 @@ def back_up(archive: OpenedArchive, folder: AnyPath, *, on_progress: OnProgress 
     """
     from medsiglip.api.catalogue_url import catalogue_url
     from medsiglip.api.object_place import object_place
-    from medsiglip.index.storage.backup import back_up as back_up_home
+    from medsiglip.index.storage.backups.backup import back_up as back_up_home
 
     target, url = _absolute(folder), catalogue_url(archive.settings)
     record_local(archive.index, "backup")
@@ -36,7 +36,7 @@ def verify_backup(folder: AnyPath, *, on_progress: OnProgress = silent) -> Backu
 
     Raises CatalogError `no-backup`, `bad-backup`, `newer-backup`.
     """
-    from medsiglip.index.storage.backup_check import verify_backup as verify
+    from medsiglip.index.storage.backups.backup_check import verify_backup as verify
 
     target = _absolute(folder)
     verification = verify(target, _fingerprint, on_progress)
@@ -52,7 +52,7 @@ def restore_backup(archive: OpenedArchive, folder: AnyPath, *, on_progress: OnPr
     """
     from medsiglip.api.catalogue_url import catalogue_url
     from medsiglip.api.object_place import object_place
-    from medsiglip.index.storage.backup_check import restore_backup as restore
+    from medsiglip.index.storage.backups.backup_check import restore_backup as restore
 
     target = _absolute(folder)
     url = catalogue_url(archive.settings)

@@ -18,8 +18,8 @@ from medsiglip.index.catalogue.service_schema import unfinished_files
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.objects.opening import IN_THE_HOME, ObjectPlace
 from medsiglip.index.storage import crash_recovery
-from medsiglip.index.storage.backup import back_up
-from medsiglip.index.storage.backup_check import restore_backup, verify_backup
+from medsiglip.index.storage.backups.backup import back_up
+from medsiglip.index.storage.backups.backup_check import restore_backup, verify_backup
 from medsiglip.index.storage.shards import write_transaction
 from tests.index.index_cases import SPACE, make_bundle, unit_vectors
 from tests.object_server import ObjectServer

@@ -11,7 +11,7 @@ import pytest
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import Level, RenderingCount
-from medsiglip.index.storage.backup import back_up
+from medsiglip.index.storage.backups.backup import back_up
 from medsiglip.index.storage.maps.map_file import MapPoints
 from tests.index.conftest import Catalogue
 from tests.index.index_cases import SPACE, make_bundle, unit_vectors

@@ -14,8 +14,8 @@ from sqlalchemy import create_engine, inspect
 
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.errors import CatalogError
-from medsiglip.index.storage.backup import back_up
-from medsiglip.index.storage.backup_check import restore_backup, verify_backup
+from medsiglip.index.storage.backups.backup import back_up
+from medsiglip.index.storage.backups.backup_check import restore_backup, verify_backup
 from tests.index.index_cases import make_bundle, sqlite_only, unit_vectors
 from tests.postgresql_server import PostgresqlServer
 

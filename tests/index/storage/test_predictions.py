@@ -13,8 +13,8 @@ from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.catalogue.score_schema import predictions
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import ImageRecord, Level, ProbeRecord, Space
-from medsiglip.index.storage.backup import back_up
-from medsiglip.index.storage.backup_check import restore_backup
+from medsiglip.index.storage.backups.backup import back_up
+from medsiglip.index.storage.backups.backup_check import restore_backup
 from tests.index.conftest import Catalogue
 from tests.index.index_cases import SPACE, make_bundle, unit_vectors
 

@@ -15,7 +15,7 @@ from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.catalogue.browsing.schema import thumbnails
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import SeriesBundle
-from medsiglip.index.storage.backup import back_up
+from medsiglip.index.storage.backups.backup import back_up
 from medsiglip.index.storage.thumbnails import ThumbnailCount, tag_of
 from tests.index.conftest import Catalogue
 from tests.index.index_cases import SPACE, make_bundle, sqlite_only, unit_vectors

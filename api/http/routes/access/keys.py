@@ -17,7 +17,9 @@ from medsiglip.names import LONGEST_KEY_NAME
 
 router = APIRouter(prefix="/v1/keys", tags=["access"])
 _LONGEST_DAYS = 36_500
-KeyId = Annotated[str, Path(pattern="^([0-9a-f]{12}|[0-9a-f]{16})$", description="the id of a key or a person")]
+KeyId = Annotated[
+    str, Path(pattern="^([0-9a-f]{12}|[0-9a-f]{16})$", description="the id of a key or a person")
+]
 ScopeName = Literal["read", "write", "train", "report", "admin"]
 
 

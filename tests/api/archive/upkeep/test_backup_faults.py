@@ -14,8 +14,8 @@ import pytest
 from medsiglip.api.archive.archive import Archive
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.errors import CatalogError
-from medsiglip.index.storage import backup as backup_module
-from medsiglip.index.storage import backup_check, backup_folder
+from medsiglip.index.storage.backups import backup as backup_module
+from medsiglip.index.storage.backups import backup_check, backup_folder
 from tests.api.archive.conftest import NewCatalogue
 from tests.api.conftest import Home
 

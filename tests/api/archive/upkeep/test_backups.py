@@ -20,7 +20,7 @@ from medsiglip.api.archive.archive import Archive
 from medsiglip.api.archive.upkeep.backups import verify_backup
 from medsiglip.api.settings import read_settings
 from medsiglip.index.case_index import CaseIndex
-from medsiglip.index.storage import backup as backup_module
+from medsiglip.index.storage.backups import backup as backup_module
 from medsiglip.ingest.engines import local
 from medsiglip.ingest.run import commits
 from tests.api.archive.conftest import NewCatalogue, rows_of

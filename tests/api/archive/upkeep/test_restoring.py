@@ -18,7 +18,7 @@ from medsiglip.api.jobs.worker import Worker
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.service.jobs import Job
-from medsiglip.index.storage import backup_check
+from medsiglip.index.storage.backups import backup_check
 from tests.api.archive.conftest import NewCatalogue, rows_of
 from tests.api.conftest import Home, Phantoms
 

@@ -13,7 +13,7 @@ from sqlalchemy.pool import NullPool
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.errors import CatalogError
-from medsiglip.index.storage.backup import copy_catalogue, copy_rows
+from medsiglip.index.storage.backups.backup import copy_catalogue, copy_rows
 from tests.index.conftest import Catalogue
 from tests.index.index_cases import make_bundle, sqlite_only, unit_vectors
 from tests.postgresql_server import PostgresqlServer

@@ -11,8 +11,8 @@ from medsiglip.index.engines.engine import LEVELS, Collection
 from medsiglip.index.engines.opening import EngineSetting, connect
 from medsiglip.index.search.engines import engine_search
 from medsiglip.index.search_records import Asked, SearchOptions
-from medsiglip.index.storage.backup import back_up
-from medsiglip.index.storage.backup_check import restore_backup
+from medsiglip.index.storage.backups.backup import back_up
+from medsiglip.index.storage.backups.backup_check import restore_backup
 from tests.index.engines.milvus_server import MilvusServer
 from tests.index.index_cases import DIMENSION, SPACE, make_bundle, unit_vectors
 

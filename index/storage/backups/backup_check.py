@@ -27,7 +27,7 @@ from medsiglip.index.errors import CatalogError
 from medsiglip.index.objects.object_store import FOLDERS, ObjectStore
 from medsiglip.index.objects.opening import IN_THE_HOME, ObjectPlace, open_store
 from medsiglip.index.records import BackupDescription
-from medsiglip.index.storage.backup import (
+from medsiglip.index.storage.backups.backup import (
     CATALOGUE,
     DESCRIPTION,
     FORMAT,
@@ -40,8 +40,8 @@ from medsiglip.index.storage.backup import (
     not_empty,
     opened_copy,
 )
-from medsiglip.index.storage.backup_folder import Destination, copy_file, reason_of, sync_folders
-from medsiglip.index.storage.backup_uploads import move_uploads
+from medsiglip.index.storage.backups.backup_folder import Destination, copy_file, reason_of, sync_folders
+from medsiglip.index.storage.backups.backup_uploads import move_uploads
 
 _SHOWN = 20
 

@@ -41,7 +41,7 @@ from medsiglip.index.errors import CatalogError
 from medsiglip.index.objects.object_store import FOLDERS
 from medsiglip.index.objects.opening import IN_THE_HOME, ObjectPlace
 from medsiglip.index.records import SEPARATOR, BackupDescription
-from medsiglip.index.storage.backup_folder import Destination, copy_file, reason_of
+from medsiglip.index.storage.backups.backup_folder import Destination, copy_file, reason_of
 from medsiglip.index.storage.deletion import UPLOADS
 from medsiglip.index.storage.maps.forgetting import map_files
 from medsiglip.index.storage.spool import spooled
