@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from medsiglip.index.case_stores import CaseStores
+from medsiglip.index.case_upkeep import CaseUpkeep
 from medsiglip.index.catalogue import case_queries, identity, spaces
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.opening import BUSY_SECONDS, open_catalogue
@@ -17,12 +17,10 @@ from medsiglip.index.catalogue.schema import ACTIVE_SPACE, images, instances, st
 from medsiglip.index.engines.home_engine import HomeEngine
 from medsiglip.index.engines.opening import EngineSetting
 from medsiglip.index.errors import CatalogError
-from medsiglip.index.info_records import IndexInfo, TuningTrial
 from medsiglip.index.label_records import LabelRecord
 from medsiglip.index.objects.opening import IN_THE_HOME, ObjectPlace
 from medsiglip.index.records import (
     CaseTable,
-    Compaction,
     Hit,
     Level,
     Removal,
@@ -32,27 +30,23 @@ from medsiglip.index.records import (
     StoredImage,
     StudyDetail,
     StudySummary,
-    Verification,
 )
 from medsiglip.index.search.current_space import CurrentSpace
-from medsiglip.index.search.kind_choice import ChoiceFile, KindChoice
 from medsiglip.index.search.kinds.index_kinds import AUTO
 from medsiglip.index.search.ranking.image_sample import ImageSample, image_sample
 from medsiglip.index.search.search import find, search
 from medsiglip.index.search.set_to_set import StoredSets
 from medsiglip.index.search_records import Asked, Found, SearchOptions
-from medsiglip.index.storage import crash_recovery, deletion, reembedding, trash
-from medsiglip.index.storage.compaction import compact
-from medsiglip.index.storage.full_text_agreement import mend_full_text
+from medsiglip.index.storage import deletion, reembedding
 from medsiglip.index.storage.insertion import Addition, add_cases
 from medsiglip.index.storage.reembedding import Reembedding
-from medsiglip.index.storage.sweeping import forget_copies, sweep
+from medsiglip.index.storage.sweeping import sweep
 from medsiglip.index.vectors import Dtype
 
 DEFAULTS = SearchOptions()
 
 
-class CaseIndex(CaseStores):
+class CaseIndex(CaseUpkeep):
     """Cases of one home: SQL says what exists, shards hold the vectors, FAISS is derived from them.
 
     Safe for several threads and several processes. Every method may raise the errors of disk and database
@@ -324,98 +318,6 @@ class CaseIndex(CaseStores):
     def image_sample(self, count: int, where: Sequence[str] = ()) -> ImageSample:
         """At most `count` images, spread evenly over all that pass the filters, with their vectors."""
         return image_sample(self._current, count, where)
-
-    # Maintenance
-
-    def clean_up(self) -> None:
-        """Delete the files that deletions left to delete, move files of interrupted writes to the trash,
-        delete what has been there for a week, empty SQLite's log if a deletion could not, and renew the
-        database's statistics.
-
-        Processes that write to a home call this now and then; opening a home does not.
-        """
-        sweep(self._database)
-        crash_recovery.collect(self._database)
-        trash.empty(self.home)
-        trash.empty_objects(self.objects)
-        forget_copies(self._database)
-        self._database.empty_log()
-        self._database.analyze()
-
-    def discard(self, paths: Sequence[Path]) -> None:
-        """Move files or folders of the home to its trash, where they stay for a week."""
-        trash.move(self.home, paths, trash.UNFINISHED)
-
-    def announce(self, pattern: str) -> str:
-        """Log that files are about to be written, by a glob relative to the home in which `{token}` stands
-        for the token that is returned; the row that will refer to the files takes the token.
-        """
-        return crash_recovery.announce(self._database, pattern)
-
-    def info(self) -> IndexInfo:
-        """Counts of the home and of the active space."""
-        from medsiglip.index.search.home_info import info
-
-        return info(self._database, self._current)
-
-    def verify(self, deep: bool = False) -> Verification:
-        """Compare SQL, shards and FAISS with each other, reading all of them; with `deep`, also each shard
-        with its checksum, and the snapshot on disk with the shards.
-        """
-        from medsiglip.index.search.check import verify
-
-        return verify(self._database, self._current, deep)
-
-    def check_recall(self, queries: int = 4, k: int = 10) -> float:
-        """Mean part of the exact k nearest vectors that a search finds, with stored vectors as queries: 1 for
-        an exact or empty index.
-        """
-        from medsiglip.index.search.recall import check_recall
-
-        return check_recall(self._current, queries, k)
-
-    def rebuild(self, queries: NDArray[np.float32] | None = None) -> IndexInfo:
-        """Build the index from the shards again to suit `queries`, float32 [m, d], and its snapshot; where
-        full-text search does not agree with the report texts, build that again too.
-        """
-        self._current.rebuild(queries)
-        mend_full_text(self._database)
-        return self.info()
-
-    def tune(self, texts: NDArray[np.float32]) -> list[TuningTrial]:
-        """Ways to search, tried on vectors of the home and on those of `texts`, float32 [m, d]; see `tuning`.
-
-        Raises `CatalogError` `no-space` or `too-few-images`.
-        """
-        from medsiglip.index.search.tuning import tune
-
-        return tune(self._current, texts)
-
-    def choose_kind(self, kind: str, recall: float | None = None) -> None:
-        """Keep in the home which kind of index it is to use from the next rebuild or start on, and the recall
-        that approximate answers are to have; a kind that `open` was told has precedence.
-        """
-        name = self._current.needed().space.name
-        ChoiceFile(self.home, name).write(KindChoice(kind, recall))
-
-    def compact(self) -> Compaction:
-        """Merge small shards, and clean up."""
-        done = compact(self._database)
-        self.clean_up()
-        return done
-
-    def feed_engine(self) -> bool:
-        """Tell the vector engine what changed, so that searches need not; whether there is an engine."""
-        engine = self._current.engine
-        if engine is not None:
-            engine.catch_up()
-        return engine is not None
-
-    def export(self, folder: Path) -> int:
-        """Write `images.parquet` with a row for each image of the active space; returns their number."""
-        from medsiglip.index.search.export import export
-
-        return export(self._database, self._current.needed(), Path(folder).expanduser().absolute())
 
 
 def _unknown_image(image_id: int) -> CatalogError:

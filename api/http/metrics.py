@@ -22,9 +22,10 @@ from medsiglip.api.archive.single_flight import SingleFlight
 from medsiglip.api.jobs.heartbeat import heartbeats
 
 if TYPE_CHECKING:
+    from medsiglip.answers.service import WorkerState
     from medsiglip.api.archive.archive import Archive
     from medsiglip.api.encoder.shared_encoder import EncoderStatistics
-    from medsiglip.index.info_records import EngineInfo, WorkerState
+    from medsiglip.index.info_records import EngineInfo
 
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"))
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)

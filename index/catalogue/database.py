@@ -20,10 +20,11 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.pool import NullPool, QueuePool
 
 from medsiglip.index.catalogue import migrations
+from medsiglip.index.catalogue.connecting.server_connection import connect_arguments, watch_server
+from medsiglip.index.catalogue.connecting.server_errors import from_server, server_error
+from medsiglip.index.catalogue.connecting.sqlite_connection import begin_sqlite, is_full, prepare_sqlite
 from medsiglip.index.catalogue.full_text.search_tables import search_table_error
 from medsiglip.index.catalogue.schema import home as home_table
-from medsiglip.index.catalogue.server_connection import connect_arguments, watch_server
-from medsiglip.index.catalogue.server_errors import from_server, server_error
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.objects.opening import IN_THE_HOME, ObjectPlace, open_store
 
@@ -84,11 +85,11 @@ class Database:
             )
         if self._closed_state is not None:
             engine = create_engine("sqlite://", creator=self._connect_unchanging, poolclass=NullPool)
-            event.listen(engine, "begin", _begin_sqlite)
+            event.listen(engine, "begin", begin_sqlite)
             return engine
         engine = create_engine(self.url, connect_args={"timeout": self.busy_seconds})
-        event.listen(engine, "connect", partial(_prepare_sqlite, self.busy_seconds))
-        event.listen(engine, "begin", _begin_sqlite)
+        event.listen(engine, "connect", partial(prepare_sqlite, self.busy_seconds))
+        event.listen(engine, "begin", begin_sqlite)
         return engine
 
     def _state_if_closed(self) -> tuple[int, int] | None:
@@ -305,7 +306,7 @@ class Database:
             return self._from_server(error)
         name = getattr(original, "sqlite_errorname", "") or ""
         if name == "SQLITE_FULL" or (
-            name.startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN")) and _is_full(self.home)
+            name.startswith(("SQLITE_IOERR", "SQLITE_CANTOPEN")) and is_full(self.home)
         ):
             return self._disk_full()
         if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
@@ -381,45 +382,3 @@ def _revision(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-
-
-def _prepare_sqlite(busy_seconds: float, connection: Any, _record: object) -> None:
-    # The driver would begin transactions by itself, but only before some statements; `_begin_sqlite` does it.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    _use_log(cursor, busy_seconds)
-    # NORMAL survives killed processes; FULL also keeps committed transactions when the power fails, for one
-    # more fsync per batch (sqlite.org/pragma.html#pragma_synchronous).
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    # Deleted rows are overwritten with zeros: `forget` must not leave them in free pages.
-    cursor.execute("PRAGMA secure_delete=ON")
-    cursor.close()
-
-
-def _use_log(cursor: Any, busy_seconds: float) -> None:
-    """Turn the write-ahead log on. While another process opens the same new catalogue, SQLite refuses this at
-    once, whatever its time-out.
-    """
-    deadline = time.monotonic() + busy_seconds
-    while True:
-        try:
-            cursor.execute("PRAGMA journal_mode=WAL")
-            return
-        except sqlite3.OperationalError as error:
-            is_busy = error.sqlite_errorname.startswith("SQLITE_BUSY")
-            if not is_busy or time.monotonic() >= deadline:
-                raise
-        time.sleep(0.01)
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.get_execution_options().get("sqlite_begin", "BEGIN"))
-
-
-def _is_full(folder: Path) -> bool:
-    try:
-        state = os.statvfs(folder)
-    except OSError:
-        return False
-    return state.f_bavail * state.f_frsize < 1 << 20

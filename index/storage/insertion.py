@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, delete
 
 from medsiglip.index.catalogue import spaces
+from medsiglip.index.catalogue.connecting.server_errors import was_undone
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.rows import NewIds, columns_of, insert_columns, plain
 from medsiglip.index.catalogue.schema import files, images
-from medsiglip.index.catalogue.server_errors import was_undone
 from medsiglip.index.catalogue.spaces import ActiveSpace
 from medsiglip.index.engines import outbox
 from medsiglip.index.errors import CatalogError

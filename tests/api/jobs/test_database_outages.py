@@ -18,7 +18,7 @@ from medsiglip.api.http.app import create_app
 from medsiglip.api.jobs import patience
 from medsiglip.api.settings import Settings
 from medsiglip.index.case_index import CaseIndex
-from medsiglip.index.catalogue import server_connection
+from medsiglip.index.catalogue.connecting import server_connection
 from tests.api.jobs.conftest import working
 from tests.api.service_processes import Start, Started
 from tests.index.index_cases import SPACE, make_bundle, unit_vectors

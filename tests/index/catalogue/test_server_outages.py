@@ -16,9 +16,9 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from medsiglip.index.case_index import CaseIndex
-from medsiglip.index.catalogue import server_connection
+from medsiglip.index.catalogue.connecting import server_connection
+from medsiglip.index.catalogue.connecting.server_connection import ServerWatch, connect_arguments
 from medsiglip.index.catalogue.database import Database
-from medsiglip.index.catalogue.server_connection import ServerWatch, connect_arguments
 from medsiglip.index.errors import OUTAGES, CatalogError
 from tests.cut_connections import CuttingProxy
 from tests.index.index_cases import SPACE, make_bundle, unit_vectors

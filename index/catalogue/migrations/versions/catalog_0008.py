@@ -11,6 +11,7 @@ from alembic import op
 
 from medsiglip.index.catalogue.draft_schema import report_terms
 from medsiglip.index.catalogue.full_text.search_tables import rebuild_full_text
+from medsiglip.index.catalogue.migrations.columns import add_newest_id
 
 revision = "0008"
 down_revision = "0007"
@@ -23,4 +24,5 @@ def upgrade() -> None:
     connection = op.get_bind()
     if not sa.inspect(connection).has_table(report_terms.name):
         report_terms.create(connection)
+        add_newest_id(connection)
         rebuild_full_text(connection)

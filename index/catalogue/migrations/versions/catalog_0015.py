@@ -9,6 +9,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from medsiglip.index.catalogue.migrations.columns import add_newest_id
+
 revision = "0015"
 down_revision = "0014"
 branch_labels = None
@@ -18,6 +20,5 @@ depends_on = None
 def upgrade() -> None:
     """Add the column."""
     connection = op.get_bind()
-    if "newest_id" not in {column["name"] for column in sa.inspect(connection).get_columns("home")}:
-        op.add_column("home", sa.Column("newest_id", sa.BigInteger(), nullable=False, server_default="0"))
+    add_newest_id(connection)
     connection.execute(sa.text("UPDATE home SET newest_id = next_id - 1"))

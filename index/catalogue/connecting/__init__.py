@@ -1,0 +1,1 @@
+"""How the catalogue is reached: a file of SQLite, or a server of PostgreSQL that may be away."""
