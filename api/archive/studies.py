@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
@@ -21,9 +21,12 @@ from medsiglip.api.archive.waiting_instances import discard_of_patient
 from medsiglip.api.errors import ServiceError
 from medsiglip.index import records
 from medsiglip.index.errors import CatalogError
+from medsiglip.index.storage.deletion import unknown_patient
 
 if TYPE_CHECKING:
     from medsiglip.api.archive.opened import OpenedArchive
+
+_PATIENT_KEY = re.compile(r"[0-9A-Za-z_.-]{1,100}", re.ASCII)
 
 
 def list_studies(archive: OpenedArchive, where: Sequence[str] = ()) -> StudyList:
@@ -65,6 +68,8 @@ def forget(archive: OpenedArchive, *, patient: str | None = None, study: str | N
     if (patient is None) == (study is None):
         raise ServiceError("one-of", "give either a patient's key or a study's UID to forget.")
     if patient is not None:
+        if _PATIENT_KEY.fullmatch(patient) is None:  # in a filter it may stand for several
+            raise unknown_patient(patient)
         theirs = [one.study_instance_uid for one in archive.index.studies([f"patient_key={patient}"])]
         pacs = names_to_forget(archive, theirs)
         was_waiting = _discard_waiting(archive, theirs)
@@ -76,24 +81,16 @@ def forget(archive: OpenedArchive, *, patient: str | None = None, study: str | N
         pacs = names_to_forget(archive, theirs, str(study))
         was_waiting = _discard_waiting(archive, [str(study)])
         remove, unknown = partial(archive.index.remove_study, theirs[0], pacs), "unknown-study"
-    with _versions_noted(archive, theirs):
-        removed = _removed(remove, unknown, was_waiting)
-    _discard_left(archive, theirs)
-    forget_lists(archive.home)
-    return Removal(patient_key=patient, study_instance_uid=study, **asdict(removed))
-
-
-@contextmanager
-def _versions_noted(archive: OpenedArchive, study_instance_uids: Sequence[str]) -> Iterator[None]:
-    """Finish what remains to be done where a bucket keeps versions, and record that it does."""
     try:
-        yield
+        removed = _removed(remove, unknown, was_waiting)
     except CatalogError as error:
         if error.code == "versions-remain":
-            _discard_left(archive, study_instance_uids)
-            forget_lists(archive.home)
-            record_local(archive.index, "versions-remain", study_instance_uids)
+            record_local(archive.index, "versions-remain", theirs)
         raise
+    finally:  # whatever stopped the index after its commit
+        _discard_left(archive, theirs)
+        forget_lists(archive.home)
+    return Removal(patient_key=patient, study_instance_uid=study, **asdict(removed))
 
 
 def _removed(remove: Callable[[], records.Removal], unknown: str, was_waiting: bool) -> records.Removal:

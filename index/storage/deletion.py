@@ -90,11 +90,15 @@ def remove_patient(database: Database, patient_key: str, pacs: PacsNames | None)
         removal = _remove(transaction, study_ids, files.c.patient_key == patient_key)
     _finish(database)
     if not study_ids and not removal.files:
-        raise CatalogError(
-            "unknown-patient",
-            f"There is no patient {patient_key} in this index; `study list` shows the keys.",
-        )
+        raise unknown_patient(patient_key)
     return removal
+
+
+def unknown_patient(patient_key: str) -> CatalogError:
+    """The error for a patient who is not in the index."""
+    return CatalogError(
+        "unknown-patient", f"There is no patient {patient_key} in this index; `study list` shows the keys."
+    )
 
 
 def _forget_at_pacs(

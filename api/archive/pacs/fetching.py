@@ -200,22 +200,27 @@ def _release(
         return Counter(kept=1)
     if among is None and not gives_the_same(archive, client, name, uid):
         return Counter(kept=1)
-    _note_origin(archive, name, uid, len(listed))
+    if not _note_origin(archive, name, uid, len(listed)):
+        return Counter(kept=1)
     drop_files(archive, paths)
     return Counter(released=1, files=len(paths))
 
 
-def _note_origin(archive: OpenedArchive, name: str, uid: str, instances: int) -> None:
-    """Note that a study can be fetched from a PACS, also where it did not come from there."""
+def _note_origin(archive: OpenedArchive, name: str, uid: str, instances: int) -> bool:
+    """Note that a study can be fetched from a PACS, also where it did not come from there; False where it was
+    forgotten meanwhile.
+    """
     from medsiglip.index.pacs.study_ledger import Settled
     from medsiglip.ingest.privacy.deidentify import bound_key
 
     names, ledger = names_of(bound_key(archive.index), uid), archive.index.pacs_studies
     state = ledger.find(name, names)
     if state is None or state.status != "here":
-        ledger.ask(name, [names])
+        if not ledger.announced(name, names):
+            return False
         expected = None if state is None else state.expected
         ledger.settle(name, [Settled(names, "here", instances, instances, expected)])
+    return True
 
 
 def _came_from(archive: OpenedArchive, name: str) -> Iterator[str]:

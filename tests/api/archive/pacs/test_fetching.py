@@ -168,6 +168,28 @@ def test_a_pacs_that_lists_the_same_uids_and_gives_other_pixels_releases_nothing
     assert archive.pacs_fetch(study.uid).files == "here"
 
 
+def test_a_study_that_is_forgotten_while_it_is_compared_is_not_noted_again(
+    archive: Archive, pacs: ScriptedPacs
+) -> None:
+    study, uploads = SmallStudy(4), archive.home / "received" / "a1"
+    pacs.add(study)
+    uploads.mkdir(parents=True)
+    (uploads / "1.dcm").write_bytes(study.file(1))
+    archive.ingest([uploads])
+    pacs.before = lambda uid: forget_once(archive, uid)
+    released = archive.pacs_release("main", [study.uid])
+    assert (released.studies, released.files) == (0, 0)
+    states = archive.index.pacs_studies.page("main", status="forgotten")
+    assert study.uid not in str(archive.index.pacs_studies.page("main"))
+    assert [one.study_instance_uid for one in states if one.study_instance_uid == study.uid] == []
+    assert archive.index.patients_of([study.uid]) == {}
+
+
+def forget_once(archive: Archive, uid: str) -> None:
+    if archive.index.patients_of([uid]):
+        archive.forget(study=uid)
+
+
 def test_only_what_was_fetched_is_deleted_again(archive: Archive, pacs: ScriptedPacs) -> None:
     study = SmallStudy(1, instances=2)
     pacs.add(study)
