@@ -11,7 +11,7 @@ from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.schema import shards
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.records import Compaction
-from medsiglip.index.storage.shards import is_whole, listed, merge, write_transaction
+from medsiglip.index.storage.shards import UNREADABLE, listed, merge, opened, write_transaction
 from medsiglip.index.storage.sweeping import sweep
 from medsiglip.index.vectors import ShardFolder
 
@@ -41,8 +41,10 @@ def compact(database: Database) -> Compaction:
 
 def _is_whole(database: Database, shard: Any) -> bool:
     try:
-        return is_whole(database.objects, shard)
-    except CatalogError:
+        return opened(database.objects, shard)[1]  # this fetches a copy, too, before others have to wait
+    except CatalogError as error:
+        if error.code not in UNREADABLE:
+            raise
         return True  # merging leaves what it cannot read
 
 

@@ -21,8 +21,8 @@ from medsiglip.index.catalogue.rows import reserve_block
 from medsiglip.index.catalogue.schema import probes, shards
 from medsiglip.index.catalogue.service_schema import unfinished_files
 from medsiglip.index.errors import CatalogError
-from medsiglip.index.objects.object_store import ObjectStore
 from medsiglip.index.storage import trash
+from medsiglip.index.storage.sweeping import note_remaining
 
 Named = Callable[[str], bool]
 """Whether a row refers to a file, by its path below the home."""
@@ -50,9 +50,11 @@ def announce_with_ids(database: Database, pattern: str, count: int) -> tuple[str
     return token, block
 
 
-def finish(connection: Connection, token: str) -> None:
-    """Remove a token from the log: in the transaction that adds its files, or after they were deleted."""
-    connection.execute(delete(unfinished_files).where(unfinished_files.c.token == token))
+def finish(connection: Connection, token: str) -> bool:
+    """Remove a token from the log, in the transaction that adds its files or deletes them; whether it was
+    there. A transaction that is just removing it is waited for.
+    """
+    return connection.execute(delete(unfinished_files).where(unfinished_files.c.token == token)).rowcount == 1
 
 
 def collect(database: Database) -> None:
@@ -67,21 +69,23 @@ def collect(database: Database) -> None:
         files = {path.relative_to(home).as_posix(): path for path in home.glob(row.pattern)}
         found = [path for name, path in files.items() if not named(name)]
         trash.move(home, found, trash.UNFINISHED)
-        if not any(path.exists() for path in found) and _set_aside(database.objects, row.pattern, named):
+        if not any(path.exists() for path in found) and _set_aside(database, row.pattern, named):
             done.append(row.token)
     if done:
         with database.write_service_tables() as connection:
             connection.execute(delete(unfinished_files).where(one_of(unfinished_files.c.token, done)))
 
 
-def _set_aside(objects: ObjectStore, pattern: str, named: Named) -> bool:
+def _set_aside(database: Database, pattern: str, named: Named) -> bool:
     """Move what a bucket holds of an interrupted write to the trash there; whether all of it is gone. Only
     what the log names is looked for: that no row names an object proves nothing.
     """
+    objects = database.objects
     if not objects.is_remote:
         return True
     try:
-        trash.move_objects(objects, filterfalse(named, objects.matching(pattern)), trash.UNFINISHED)
+        left = filterfalse(named, objects.matching(pattern))
+        note_remaining(database, trash.move_objects(objects, left, trash.UNFINISHED))
     except CatalogError:  # it is tried again
         return False
     return True

@@ -11,23 +11,28 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, delete, insert, select, update
 
-from medsiglip.index.catalogue.database import Database
+from medsiglip.index.catalogue.database import Database, now_of
 from medsiglip.index.catalogue.one_of import one_of
 from medsiglip.index.catalogue.rows import NewIds, claim_block, insert_rows
 from medsiglip.index.catalogue.schema import doomed_files, images, shards, spaces
-from medsiglip.index.catalogue.service_schema import unfinished_files
-from medsiglip.index.checksums import is_known
+from medsiglip.index.checksums import checksum_of, checksum_of_file, is_known
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.objects.object_store import ObjectStore
 from medsiglip.index.storage import crash_recovery
-from medsiglip.index.vectors import Dtype, Ids, ShardFolder
+from medsiglip.index.storage.sweeping import note_remaining
+from medsiglip.index.vectors import Dtype, Ids, ShardFolder, StoredShard
+
+UNREADABLE = frozenset({"missing-shard", "corrupt-shard", "newer-shard"})
+"""Codes of a shard that no later try can read. Any other error says nothing about the shard: whoever goes on
+without it would report as done what was not.
+"""
 
 
 class NamedFiles(Protocol):
     """A folder whose files have names, `<folder>/<space>/<name>.<ending>` of the home."""
 
-    def discard(self, name: str) -> None:
-        """Delete a file that no row refers to."""
+    def discard(self, name: str) -> list[str]:
+        """Delete a file that no row refers to; returns the objects of which versions remain."""
 
 
 class OvertakenError(Exception):
@@ -103,7 +108,10 @@ class WriteTransaction:
 
     def delete_files(self, patterns: Sequence[str]) -> None:
         """List files, as globs relative to the home, for deletion after the commit."""
-        insert_rows(self.connection, doomed_files, [{"pattern": pattern} for pattern in patterns])
+        if patterns:
+            since = now_of(self.connection)
+            rows = [{"pattern": pattern, "since": since} for pattern in patterns]
+            insert_rows(self.connection, doomed_files, rows)
 
 
 @contextmanager
@@ -144,14 +152,15 @@ def commit_files(database: Database, files: NewFiles) -> Iterator[WriteTransacti
 
 def _take_back(database: Database, files: NewFiles) -> None:
     """Delete the files of a failed transaction. A commit may succeed and still be reported as failed (the
-    connection to the server was lost): then its announcement is gone, and the files stay.
+    connection to the server was lost): then its announcement is gone, and the files stay. Deleting that
+    first waits for a commit that the server is still at.
     """
+    remain: list[str] = []
     with database.write_service_tables() as connection:
-        announced = select(unfinished_files.c.token).where(unfinished_files.c.token == files.token)
-        if connection.execute(announced).first() is not None:
+        if crash_recovery.finish(connection, files.token):
             for folder, name in files.written:
-                folder.discard(name)
-            crash_recovery.finish(connection, files.token)
+                remain += folder.discard(name)
+    note_remaining(database, remain)
 
 
 def listed(connection: Connection, shard_ids: Sequence[int] | None = None) -> list[Any]:
@@ -171,53 +180,75 @@ def listed(connection: Connection, shard_ids: Sequence[int] | None = None) -> li
     return list(connection.execute(statement))
 
 
-def is_whole(objects: ObjectStore, shard: Any) -> bool:
-    """Whether the file of a shard, a row of `listed`, has the checksum on record, if there is one of a known
-    algorithm. Raises `CatalogError` `missing-shard` or `corrupt-shard`.
+def opened(objects: ObjectStore, shard: Any) -> tuple[StoredShard, bool]:
+    """A shard, a row of `listed`, and whether what is read has the checksum on record, if there is one of a
+    known algorithm. Of an object in a bucket, a copy that has not, or cannot be read, is fetched anew.
+
+    Raises the errors of `ShardFolder.open`.
     """
+    folder = ShardFolder(objects, shard.space)
+    try:
+        held = folder.open(shard.name)
+        whole = _is_whole(objects, shard, held)
+        if whole or not objects.is_remote:
+            return held, whole
+    except CatalogError as error:
+        if not objects.is_remote or error.code not in UNREADABLE:
+            raise
+    objects.drop_copies([folder.object_name(shard.name)])
+    held = folder.open(shard.name)
+    return held, _is_whole(objects, shard, held)
+
+
+def _is_whole(objects: ObjectStore, shard: Any, held: StoredShard) -> bool:
     if shard.checksum is None or not is_known(shard.checksum):
         return True
-    return bool(ShardFolder(objects, shard.space).checksum(shard.name) == shard.checksum)
+    if held.file is None:
+        name = ShardFolder(objects, shard.space).object_name(shard.name)
+        return bool(checksum_of_file(objects.open_local(name)) == shard.checksum)
+    with memoryview(held.file) as content:
+        found = checksum_of([content])
+    held.let_go()
+    return bool(found == shard.checksum)
 
 
 def replace_shard(transaction: WriteTransaction, old: Any) -> None:
     """Replace a shard by one with the vectors that still have an image, or by none. Where it was not what had
     been written, the checksum that says so is kept, for what is left of it may be damaged.
     """
-    try:
-        whole = is_whole(transaction.objects, old)
-    except CatalogError:
-        whole = True  # it will not be merged
-    new = merge(transaction, [old])
-    if new is not None and not whole:
-        found = update(shards).where(shards.c.id == new)
-        transaction.connection.execute(found.values(checksum=old.checksum))
+    merge(transaction, [old])
 
 
-def merge(transaction: WriteTransaction, old: Sequence[Any]) -> int | None:
+def merge(transaction: WriteTransaction, old: Sequence[Any]) -> None:
     """Replace shards of one space and dtype by one shard with the vectors that still have an image, or by
-    none; returns the id of the new one.
+    none.
 
-    A shard that cannot be read stays while an image refers to it.
+    A shard that cannot be read stays while an image refers to it, and so does one of several that is not what
+    had been written. Raises `CatalogError` where it is not known whether it can be read, such as
+    `object-store-unreachable`.
     """
     connection = transaction.connection
-    folder = ShardFolder(transaction.objects, old[0].space)
-    kept_ids, kept_vectors, replaced = [], [], []
+    kept_ids, kept_vectors, replaced, damaged = [], [], [], []
     for shard in old:
         live = np.fromiter(
             connection.execute(select(images.c.id).where(images.c.shard_id == shard.id)).scalars(), np.int64
         )
         if len(live):
             try:
-                held = folder.open(shard.name)
-            except CatalogError:
+                held, whole = opened(transaction.objects, shard)
+            except CatalogError as error:
+                if error.code not in UNREADABLE:
+                    raise
                 continue
+            if not whole:
+                if len(old) > 1:
+                    continue
+                damaged.append(shard.checksum)
             keep = np.isin(held.ids, live)
             kept_ids.append(held.ids[keep])
             kept_vectors.append(held.rewritten(keep))
         replaced.append(shard)
     theirs = [shard.id for shard in replaced]
-    new: int | None = None
     if kept_ids:
         image_ids, vectors = np.concatenate(kept_ids), np.concatenate(kept_vectors)
         order = np.argsort(image_ids, kind="stable")
@@ -225,8 +256,9 @@ def merge(transaction: WriteTransaction, old: Sequence[Any]) -> int | None:
         new = transaction.add_shard(
             first.space_id, first.space, image_ids[order], vectors[order], first.dtype
         )
+        for checksum in damaged:
+            connection.execute(update(shards).where(shards.c.id == new).values(checksum=checksum))
         connection.execute(update(images).where(one_of(images.c.shard_id, theirs)).values(shard_id=new))
     if replaced:
         connection.execute(delete(shards).where(one_of(shards.c.id, theirs)))
         transaction.delete_files([f"vectors/{shard.space}/{shard.name}.parquet" for shard in replaced])
-    return new

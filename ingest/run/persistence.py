@@ -1,4 +1,4 @@
-"""A run survives a catalogue that is unreachable for a while: every call is repeated until it succeeds."""
+"""A run survives a catalogue that is away or busy for a while: every call is repeated until it succeeds."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from medsiglip.index.case_index import CaseIndex
 
 PATIENCE_S = 120.0
+# Another writer may be at a long transaction: it holds the lock while it reads and writes files of a bucket.
+_PASSING = OUTAGES | {"catalog-busy"}
 _LOOK_EVERY_S = 0.25
 _LONGEST_PAUSE_S = 5.0
 
 
 def persistent(index: CaseIndex, check: Callable[[], None], *, patience_s: float = PATIENCE_S) -> CaseIndex:
-    """The index, with each call repeated while the database is unreachable, for at most `patience_s` seconds.
+    """The index, with each call repeated while the database is away or busy, `patience_s` seconds at most.
     `check` is called meanwhile, and may raise.
 
     A call may have been carried out when its connection was lost, so calls must be idempotent. All calls of
@@ -51,7 +53,7 @@ class _Persistent:
             try:
                 return call()
             except CatalogError as error:
-                if error.code not in OUTAGES or time.monotonic() >= deadline:
+                if error.code not in _PASSING or time.monotonic() >= deadline:
                     raise
             self._wait(min(pause, max(deadline - time.monotonic(), 0)))
             pause = min(2 * pause, _LONGEST_PAUSE_S)

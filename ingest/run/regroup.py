@@ -21,7 +21,7 @@ def plan_with_index(
     headers: Sequence[Header], index: CaseIndex, key: SecretKey, options: PlanOptions
 ) -> tuple[list[Unit], list[str]]:
     """Plan units; a series that gained files is planned again from all its files and replaces what the index
-    holds.
+    holds. One of which it holds nothing yet draws anew what another run adds of its own files meanwhile.
 
     If a file of such a series is gone, the new files are added beside the old images, with a warning.
     """
@@ -31,10 +31,12 @@ def plan_with_index(
         held = _Held(index, unit.headers[0], own, key) if unit.whole_series else None
         if held is not None and held.is_incomplete:
             warnings.append(f"{unit.headers[0].series_instance_uid}: {_gone_files(key)}")
-        elif held is not None and held.headers:
-            whole = plan_series([*held.headers, *unit.headers], options, replace_series=True)
-            new = frozenset(h.path for h in unit.headers)
-            unit = replace(whole, beside=held.beside, replaced=held.identities, new=new)
+        elif held is not None:
+            whole = unit
+            if held.headers:
+                whole = plan_series([*held.headers, *unit.headers], options)
+            whole = replace(whole, replace_series=True, new=frozenset(own))
+            unit = replace(whole, beside=held.beside, replaced=held.identities)
         units.append(_without_places(unit))
     return units, warnings
 

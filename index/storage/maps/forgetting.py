@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -12,14 +11,15 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, select, update
 from medsiglip.index.catalogue.browsing.schema import maps
 from medsiglip.index.catalogue.schema import spaces
 from medsiglip.index.errors import CatalogError
-from medsiglip.index.storage.maps.map_file import MapFolder
+from medsiglip.index.storage.maps.map_file import MapFolder, MapPoints
 from medsiglip.index.storage.shards import WriteTransaction
 
 
 def forget_in_maps(transaction: WriteTransaction, gone: Sequence[Row[*tuple[Any, ...]]]) -> None:
     """Take images that are being deleted (`id`, `series_id`, `study_id` of each), and their series and
     studies, which are others without them, from every map. Files that named one are replaced, and listed for
-    deletion.
+    deletion. Raises `CatalogError` where it is not known what a file names, such as
+    `object-store-unreachable`.
     """
     if not gone:
         return
@@ -29,17 +29,28 @@ def forget_in_maps(transaction: WriteTransaction, gone: Sequence[Row[*tuple[Any,
     ids = np.array(sorted(named), np.int64)
     for one in connection.execute(_listed()).all():
         folder = MapFolder(transaction.objects, one.space)
-        with suppress(CatalogError):  # a file that is gone names nobody
-            points = folder.read(one.file)
-            if points.names(ids):
-                kept = points.without(ids)
-                name = transaction.new_name(folder)
-                folder.write(name, kept)
-                changed = update(maps).where(maps.c.id == one.id)
-                connection.execute(
-                    changed.values(file=name, summary={**one.summary, "left": len(kept.row_ids)})
-                )
-                transaction.delete_files([_pattern(one.space, one.file)])
+        points = _read(transaction, folder, one.file)
+        if points is not None and points.names(ids):
+            kept = points.without(ids)
+            name = transaction.new_name(folder)
+            folder.write(name, kept)
+            changed = update(maps).where(maps.c.id == one.id)
+            connection.execute(changed.values(file=name, summary={**one.summary, "left": len(kept.row_ids)}))
+            transaction.delete_files([_pattern(one.space, one.file)])
+
+
+def _read(transaction: WriteTransaction, folder: MapFolder, name: str) -> MapPoints | None:
+    """The points of a map, from the bucket where this machine's copy is damaged; None for a file that is
+    gone, which names nobody.
+    """
+    for _ in range(2 if transaction.objects.is_remote else 1):
+        try:
+            return folder.read(name)
+        except CatalogError as error:
+            if error.code != "map-gone":
+                raise
+        transaction.objects.drop_copies([folder.object_name(name)])
+    return None
 
 
 def drop_maps(transaction: WriteTransaction, chosen: ColumnElement[bool]) -> None:

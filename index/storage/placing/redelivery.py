@@ -21,7 +21,7 @@ from medsiglip.index.objects.object_store import ObjectStore
 from medsiglip.index.records import ImageRecord, InstanceRecord, SeriesBundle
 from medsiglip.index.storage import deletion
 from medsiglip.index.storage.placing.places import Identity, Place, known_places
-from medsiglip.index.storage.shards import WriteTransaction, listed
+from medsiglip.index.storage.shards import UNREADABLE, WriteTransaction, listed
 from medsiglip.index.vectors import ShardFolder
 
 ImageKey = tuple[str, str, int, str]
@@ -100,7 +100,9 @@ def _alike(
     """The images of a shard whose stored vectors are as good as these; of one that cannot be read, none."""
     try:
         held = folder.open(name)
-    except CatalogError:
+    except CatalogError as error:
+        if error.code not in UNREADABLE:
+            raise
         return set()
     order = np.argsort(held.ids)
     places = np.searchsorted(held.ids, image_ids, sorter=order)
@@ -120,17 +122,22 @@ def clear_replaced(
     """Delete what series to be replaced hold beside the bundles' images that stay; whether there was any.
 
     Instances of the bundles themselves stay, with those `beside` and those that another process added since.
+    Images that this one drew of the bundles' own go: the bundles' are inserted in their place.
     """
     found = _replaced_series(transaction.connection, bundles)
     if not found:
         return False
     replacing = [bundle for bundle in bundles if bundle.replace_series]
-    beside = known_places(transaction.connection, {one for bundle in replacing for one in bundle.beside})
-    kept = {place.instance_id for place in beside.values()}
-    kept |= _added_since(transaction.connection, found, replacing)
-    own = {one.instance_id for one in known_places(transaction.connection, identities_of(replacing)).values()}
-    stale = _stale(transaction.connection, found, own - kept, replacing, stays)
-    return deletion.clear_series(transaction, found, kept | own, stale)
+    beside = {one for bundle in replacing for one in bundle.beside}
+    places = known_places(transaction.connection, identities_of(replacing) | beside)
+    since = _added_since(transaction.connection, found, replacing)
+    # Beside one bundle may be what another draws: slides and volumes of one series.
+    drawn = {one for bundle in replacing for one in identities_of([bundle]) - bundle.beside}
+    own = {place.instance_id for identity, place in places.items() if identity in drawn}
+    stale = _stale(transaction.connection, found, own, replacing, stays)
+    return deletion.clear_series(
+        transaction, found, since | {one.instance_id for one in places.values()}, stale
+    )
 
 
 def _replaced_series(connection: Connection, bundles: Sequence[SeriesBundle]) -> list[int]:
@@ -157,8 +164,10 @@ def _stale(
     replacing: Sequence[SeriesBundle],
     stays: Mapping[ImageKey, int],
 ) -> list[int]:
-    """The images of these instances, in every space, of which the bundles draw none, or another one."""
-    drawn = {key_of(image) for bundle in replacing for image in bundle.images} & stays.keys()
+    """The images of these instances, in every space, of which the bundles draw none, and those, of whichever
+    instance, that they draw anew.
+    """
+    drawn = {key_of(image) for bundle in replacing for image in bundle.images}
     columns = (images.c.id, instances.c.id.label("instance_id"), images.c.frame, images.c.rendering)
     uids = (instances.c.sop_instance_uid, instances.c.pixel_hash)
     statement = (
@@ -166,23 +175,22 @@ def _stale(
         .join(instances, images.c.instance_id == instances.c.id)
         .where(one_of(instances.c.series_id, list(series_ids)))
     )
-    return [
-        row.id
-        for row in connection.execute(statement)
-        if row.instance_id in instance_ids
-        and (row.sop_instance_uid, row.pixel_hash, row.frame, row.rendering) not in drawn
-    ]
+    found = []
+    for row in connection.execute(statement):
+        key = row.sop_instance_uid, row.pixel_hash, row.frame, row.rendering
+        if key not in stays if key in drawn else row.instance_id in instance_ids:
+            found.append(row.id)
+    return found
 
 
 def _added_since(
     connection: Connection, series_ids: Sequence[int], replacing: Sequence[SeriesBundle]
 ) -> set[int]:
     """The instances of these series that the bundles that replace them did not know of."""
-    known = {
-        (bundle.study.study_instance_uid, bundle.series.series_instance_uid): bundle.replaced
-        for bundle in replacing
-        if bundle.replaced is not None
-    }
+    known: dict[tuple[str, str], set[Identity]] = defaultdict(set)
+    for bundle in replacing:
+        if bundle.replaced is not None:
+            known[bundle.study.study_instance_uid, bundle.series.series_instance_uid] |= bundle.replaced
     if not known:
         return set()
     columns = (instances.c.id, instances.c.sop_instance_uid, instances.c.pixel_hash)

@@ -4,6 +4,7 @@ brute force, and what is left in the bucket with what a client of its own sees.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,32 +23,7 @@ from medsiglip.index.storage.backups.backup import back_up
 from medsiglip.index.storage.backups.backup_check import restore_backup, verify_backup
 from medsiglip.index.storage.shards import write_transaction
 from tests.index.index_cases import SPACE, make_bundle, unit_vectors
-from tests.object_server import ObjectServer
-
-
-class Machines:
-    """Machines with homes of their own, one catalogue and one bucket."""
-
-    def __init__(self, folder: Path, objects: ObjectServer, **kind: bool) -> None:
-        self.objects, self.folder = objects, folder
-        self.bucket = objects.new_bucket(**kind)
-        self.url = f"sqlite:///{folder / 'shared.db'}"
-        self.place = objects.place(self.bucket)
-
-    def open(self, name: str, **options: Any) -> CaseIndex:
-        given: dict[str, Any] = {"database_url": self.url, "objects": self.place, **options}
-        return CaseIndex.open(self.folder / name, **given)
-
-    def shards(self) -> list[str]:
-        return [name for name in self.objects.versions(self.bucket) if "/vectors/" in name]
-
-    def copies(self, name: str) -> list[Path]:
-        return sorted((self.folder / name / "object-cache" / "vectors").rglob("*.parquet"))
-
-
-@pytest.fixture
-def machines(tmp_path: Path, objects: ObjectServer) -> Machines:
-    return Machines(tmp_path, objects, versioned=True)
+from tests.index.objects.machines import Machines
 
 
 def nearest(index: CaseIndex, query: np.ndarray[Any, Any]) -> list[int]:
@@ -98,6 +74,32 @@ def test_what_a_bucket_lacks_or_has_otherwise_is_found(machines: Machines) -> No
         assert f"{second} is gone" in problems
 
 
+def test_a_damaged_copy_is_fetched_anew_before_it_is_written_again(machines: Machines) -> None:
+    """Otherwise the sound object would be deleted, and the damage have a checksum that agrees with it."""
+    vectors = unit_vectors(8)
+    with machines.open("one") as one:
+        one.activate(SPACE)
+        ids = one.add([make_bundle(0, 2), make_bundle(1, 2)], vectors[:4])
+        for study in (2, 3):
+            ids += one.add([make_bundle(study, 2)], vectors[2 * study :][:2])
+
+    def damage() -> None:
+        for copy in machines.copies("one"):
+            content = copy.read_bytes()
+            for vector in vectors:
+                content = content.replace(vector.tobytes(), bytes(vector.nbytes))
+            copy.write_bytes(content)
+
+    with machines.open("one") as one:
+        damage()
+        one.remove_study("2.25.0")
+        damage()
+        assert one.compact().shards_after == 1
+    with machines.open("two") as two:
+        assert np.array_equal(two.vectors(ids[2:]), vectors[2:])
+        assert two.verify(deep=True).problems == ()
+
+
 def test_leftovers_of_killed_writers_go_when_they_are_a_day_old(machines: Machines) -> None:
     with machines.open("one") as one:
         one.activate(SPACE)
@@ -134,8 +136,8 @@ def _fail_in_a_transaction(database: Database) -> None:
         raise ZeroDivisionError
 
 
-def test_versions_that_must_stay_are_not_passed_over(tmp_path: Path, objects: ObjectServer) -> None:
-    machines = Machines(tmp_path, objects, locked=True)
+def test_versions_that_must_stay_are_not_passed_over(make_machines: Callable[..., Machines]) -> None:
+    machines = make_machines(locked=True)
     with machines.open("one") as one:
         one.activate(SPACE)
         one.add([make_bundle(0, 2)], unit_vectors(2))
@@ -143,7 +145,7 @@ def test_versions_that_must_stay_are_not_passed_over(tmp_path: Path, objects: Ob
             one.remove_study("2.25.0")
         assert caught.value.code == "versions-remain"
         assert one.studies() == []
-        assert objects.names(machines.bucket) == ["archive/identity.json"]
+        assert machines.objects.names(machines.bucket) == ["archive/identity.json"]
         assert len(set(machines.shards())) == 1
 
 
@@ -173,8 +175,8 @@ def test_another_place_than_that_of_the_archive_is_refused(machines: Machines, t
 
 
 def _restored(machines: Machines, folder: Path, home: Path, place: ObjectPlace) -> list[int]:
-    assert verify_backup(folder, lambda _: "", lambda *_: None).problems == ()
-    restore_backup(folder, home, None, lambda _: "", lambda *_: None, place)
+    assert verify_backup(folder, lambda *_: "", lambda *_: None).problems == ()
+    restore_backup(folder, home, None, lambda *_: "", lambda *_: None, place)
     with CaseIndex.open(home, objects=place) as index:
         assert index.verify(deep=True).problems == ()
         return nearest(index, unit_vectors(1, 9)[0])
@@ -197,6 +199,6 @@ def test_a_backup_moves_an_archive_to_a_bucket_and_back(machines: Machines, tmp_
     assert _restored(machines, second, tmp_path / "again", place) == found
     assert len(machines.objects.names(bucket)) == 4
     with pytest.raises(CatalogError, match="name an empty place") as caught:
-        restore_backup(second, tmp_path / "more", None, lambda _: "", lambda *_: None, place)
+        restore_backup(second, tmp_path / "more", None, lambda *_: "", lambda *_: None, place)
     assert caught.value.code == "other-object-store"
     assert not (tmp_path / "more").exists()

@@ -162,3 +162,27 @@ def test_what_stays_away_is_said_and_a_run_that_waits_can_be_stopped(
         finally:
             postgresql_server.start()
         assert ingest([folder], index, model, lambda: encoder).embedded == 11
+
+
+class Busy:
+    """An index whose catalogue another writer holds, for so many calls."""
+
+    def __init__(self, calls: int) -> None:
+        self.left = calls
+
+    def info(self) -> str:
+        if self.left:
+            self.left -= 1
+            raise CatalogError("catalog-busy", "Another process has been writing; wait until it is done.")
+        return "answer"
+
+
+def test_a_catalogue_that_is_busy_is_waited_for_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others may hold its lock for longer than a call waits, while they read and write files of a bucket."""
+    monkeypatch.setattr("medsiglip.ingest.run.persistence._LOOK_EVERY_S", 0.001)
+    index: Any = Busy(3)
+    assert persistent(index, lambda: None).info() == "answer"
+    index = Busy(3)
+    with pytest.raises(CatalogError) as caught:
+        persistent(index, lambda: None, patience_s=0).info()
+    assert (caught.value.code, index.left) == ("catalog-busy", 2)

@@ -114,3 +114,53 @@ def test_vectors_that_cannot_be_read_are_renewed(index: CaseIndex, home: Path) -
     assert not set(first) & set(second)
     assert (index.vectors(second) == unit_vectors(2, 1)).all()
     assert index.verify().problems == ()
+
+
+def identities(bundle: SeriesBundle, count: int) -> frozenset[tuple[str, str]]:
+    return frozenset((one.sop_instance_uid, one.pixel_hash) for one in bundle.instances[:count])
+
+
+def part(bundle: SeriesBundle, count: int, known: int, limit: int) -> SeriesBundle:
+    """The first instances of a series that replaces what it knew of, drawn by these limits."""
+    drawn = [replace(one, rendering_params={"limits": [0, limit]}) for one in bundle.images[:count]]
+    return replace(
+        bundle,
+        instances=bundle.instances[:count],
+        images=tuple(drawn),
+        files=bundle.files[:count],
+        replace_series=True,
+        replaced=identities(bundle, known),
+    )
+
+
+@pytest.mark.parametrize("known", [0, 1])
+@pytest.mark.parametrize(("first", "second"), [(2, 3), (3, 2)])
+def test_of_two_runs_the_second_draws_its_own_and_leaves_the_rest(
+    index: CaseIndex, known: int, first: int, second: int
+) -> None:
+    """Each looked at the index before the other committed, and one has all the slices of the other."""
+    bundle = make_bundle(1, 3)
+    if known:
+        index.add([part(bundle, known, 0, 1)], unit_vectors(known, 1))
+    index.add([part(bundle, first, known, 10)], unit_vectors(first, 2))
+    index.add([part(bundle, second, known, 20)], unit_vectors(second, 3))
+    limits = {one.slice_index: one.rendering_params["limits"] for one in index.images_of("2.25.1")}
+    assert limits == {place: [0, 20 if place < second else 10] for place in range(3)}
+    assert index.info().images == 3
+    assert index.verify().problems == ()
+
+
+def test_slides_beside_new_volumes_are_drawn_anew_in_the_same_transaction(index: CaseIndex) -> None:
+    whole = make_bundle(1, 3)
+    index.add([part(whole, 1, 0, 1)], unit_vectors(1, 1))
+    grown = part(whole, 2, 1, 2)
+    beside = replace(
+        part(whole, 3, 0, 3),
+        instances=whole.instances[2:],
+        images=whole.images[2:],
+        files=whole.files[2:],
+        beside=identities(whole, 1),
+    )
+    ids = index.add([grown, beside], unit_vectors(3, 2))
+    assert sorted(one.image_id for one in index.images_of("2.25.1")) == sorted(ids)
+    assert index.verify().problems == ()
