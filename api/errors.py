@@ -90,8 +90,12 @@ FIRST_WAIT_S = {
     "encoder-failed": 5.0,
     "encoder-restarting": 5.0,
     "engine-unreachable": 5.0,
+    "node-encoder-failed": 15.0,
     "object-store-unreachable": 5.0,
     "out-of-memory": 15.0,
+    "ray-failed": 30.0,
+    "ray-stalled": 30.0,
+    "ray-unreachable": 5.0,
     "too-many-connections": 5.0,
     "worker-start-failed": 10.0,
 }

@@ -20,10 +20,11 @@ OUTAGES = frozenset(
         "too-many-connections",
         "object-store-unreachable",
         "engine-unreachable",
+        "ray-unreachable",
     }
 )
-"""Codes of a database server, an object store or a vector engine that is away for a while: the same call
-succeeds once it is back.
+"""Codes of a database server, an object store, a vector engine or a Ray cluster that is away for a while: the
+same call succeeds once it is back.
 """
 
 

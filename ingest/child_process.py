@@ -75,12 +75,23 @@ def process_pool(
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
+    with (
+        importing_safely(),
+        ProcessPoolExecutor(processes, get_context("spawn"), initializer=initializer) as pool,
+    ):
+        yield pool
+
+
+@contextmanager
+def importing_safely() -> Iterator[None]:
+    """Within the block this process has the variables of its children, for libraries that start processes and
+    take no environment for them.
+    """
     variables = _import_variables()
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
-        with ProcessPoolExecutor(processes, get_context("spawn"), initializer=initializer) as pool:
-            yield pool
+        yield
     finally:
         for name, value in before.items():
             if value is None:

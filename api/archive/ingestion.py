@@ -319,12 +319,7 @@ def _encoder_maker(archive: OpenedArchive, engine: str) -> Callable[[], ImageEnc
 
     space, settings = archive.space, archive.settings
     return NodeEncoder(
-        space.model,
-        space.checkpoint_hash,
-        space.profile,
-        settings.device,
-        settings.precision,
-        settings.batch_size,
+        space.model, space.checkpoint_hash, space.profile, settings.precision, settings.batch_size
     )
 
 

@@ -16,13 +16,12 @@ class NodeEncoder:
     """Called where images are encoded, it loads the model; the rest as in `medsiglip.encoder.Encoder`.
 
     `model` is `tiny`, a hub id, or a folder that every node reaches by this path; `hash` that of the
-    checkpoint which the run works with.
+    checkpoint which the run works with. The device is a GPU exactly where Ray gave one to the process.
     """
 
     model: str
     hash: str
     profile: str
-    device: str = "auto"
     precision: Precision = "float32"
     batch_size: int | None = None
 
@@ -40,7 +39,14 @@ class NodeEncoder:
         return Encoder(
             checkpoint,
             profile=self.profile,
-            device=self.device,
+            device="cuda" if _has_gpu() else "cpu",
             precision=self.precision,
             batch_size=self.batch_size,
         )
+
+
+def _has_gpu() -> bool:
+    """Whether Ray gave this process a GPU; one that it sees beside that is for others."""
+    import ray
+
+    return bool(ray.get_runtime_context().get_accelerator_ids().get("GPU"))

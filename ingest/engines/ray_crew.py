@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 # Signs of life of one process are this far apart at least.
 BEAT_EVERY_S = 1.0
+# Encoders and tasks that end are begun again so often, as when a node is lost; beyond it Ray gives up, and
+# the run counts. By itself Ray would begin an encoder again for ever.
+REPEATS = 2
 # Calls at once: what is asked for next, beside signs of life.
 CALLS = 4
 
@@ -66,6 +69,7 @@ class Crew:
             zero_copy_batch=True,
             fn_kwargs={"stage": stage, "beat": beat},
             num_cpus=share,
+            max_retries=REPEATS,
         )
         embedded = rendered.map_batches(
             EncodeBlock,
@@ -74,6 +78,8 @@ class Crew:
             zero_copy_batch=True,
             compute=ActorPoolStrategy(min_size=1, max_size=encoding.pop("most")),
             fn_constructor_kwargs={"make_encoder": make_encoder, "stage": stage, "beat": beat},
+            max_restarts=REPEATS,
+            max_task_retries=REPEATS,
             **encoding,
         )
         self._blocks = iter(

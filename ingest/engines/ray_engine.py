@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from medsiglip.ingest.engines.engine import EmbeddedUnit, EngineOptions, ImageEncoder
@@ -22,7 +21,6 @@ from medsiglip.ingest.engines.ray_stages import (
     EmbeddedPortion,
     Stage,
     is_reachable,
-    program_version,
     unit_block,
 )
 from medsiglip.ingest.errors import IngestError
@@ -42,6 +40,9 @@ ROUND_FILES = 100_000
 # a model. It is also begun again when Ray gives up, at most so often without a portion in between.
 STALLED_S = 300.0
 RESTARTS = 5
+# A head that starts again is waited for, and then the job that the run belongs to.
+RECONNECT_S = 120.0
+_RECONNECT_EVERY_S = 2.0
 _CHECK_EVERY_S = 0.4
 _PULSE_EVERY_S = 5.0
 
@@ -66,7 +67,6 @@ class RayEngine:
             options.profile,
             options.checkpoint.dimension,
             options.keeps_inputs,
-            program_version(),
         )
         self._make_encoder = make_encoder
         self._stalled_s = stalled_s
@@ -84,7 +84,7 @@ class RayEngine:
         """Yield the units by portions, as they come.
 
         Raises `IngestError` also with `file-not-reachable`, `other-version`, `other-checkpoint`,
-        `encoder-failed`, `ray-stalled`, `ray-failed`.
+        `node-encoder-failed`, `ray-stalled`, `ray-failed`.
         """
         remaining = iter(units)
         while following := list(_first_files(remaining, ROUND_FILES)):
@@ -112,11 +112,11 @@ class RayEngine:
                             yield self._embedded(made, portion)
                 except _LostError as lost:
                     failures += 1
-                    self._recover(lost, failures)
+                    self._recover(lost, failures, check)
         finally:
             self._dismiss()
 
-    def _recover(self, lost: _LostError, failures: int) -> None:
+    def _recover(self, lost: _LostError, failures: int, check: Callable[[], None]) -> None:
         """End what is left of a pipeline, so that another can begin."""
         self._dismiss()
         if failures > RESTARTS:
@@ -128,7 +128,21 @@ class RayEngine:
             ) from None
         if lost.is_disconnected:
             self._cluster.close()
-            self._ray = self._cluster.connect()
+            self._ray = self._reconnected(check)
+
+    def _reconnected(self, check: Callable[[], None]) -> Any:
+        """Connect to a cluster that may be starting again. Raises `IngestError` `ray-unreachable`."""
+        until = time.monotonic() + RECONNECT_S
+        while True:
+            try:
+                return self._cluster.connect()
+            except IngestError as error:
+                if error.code != "ray-unreachable" or time.monotonic() >= until:
+                    raise
+            again = time.monotonic() + _RECONNECT_EVERY_S
+            while time.monotonic() < again:
+                check()
+                time.sleep(min(_CHECK_EVERY_S, _RECONNECT_EVERY_S))
 
     def _results(
         self, waiting: dict[int, list[Unit]], check: Callable[[], None]
@@ -191,14 +205,12 @@ class RayEngine:
 
     def _require_files(self, missing: Sequence[str], node: str) -> None:
         """A file that is gone for all is rejected; one that only a node misses would be, on that node."""
-        for path in missing:
-            if is_reachable(path):
-                folder = PurePath(*PurePath(path).parts[:3])  # what lies below may name a person
-                raise IngestError(
-                    "file-not-reachable",
-                    f"A file below {folder} is there on this machine and not on the node {node}: mount the "
-                    "folder on every node of the Ray cluster, at the same path, and run again.",
-                )
+        if any(is_reachable(path) for path in missing):  # its path may name a person
+            raise IngestError(
+                "file-not-reachable",
+                f"A file of this ingest is on this machine and not on the node {node}: mount the folder that "
+                "is ingested on every node of the Ray cluster, at the same path, and run again.",
+            )
 
     def _dismiss(self) -> None:
         crew, self._crew = self._crew, None

@@ -32,15 +32,12 @@ _NO_INPUTS = np.zeros((0, 1, 1, 3), np.uint8)
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What is made of a unit, as `EngineOptions` says; `version` is that of this program on the machine that
-    runs the ingest.
-    """
+    """What is made of a unit, as `EngineOptions` says."""
 
     size: int
     profile: str
     dimension: int
     keeps_inputs: bool
-    version: str
 
 
 class Failure(NamedTuple):
@@ -81,8 +78,8 @@ class EmbeddedPortion:
 
 
 def unit_block(number: int, units: Sequence[Unit]) -> pa.Table:
-    """The block of a portion before it is rendered."""
-    return _table(number, "units", pickle.dumps(tuple(units), protocol=5))
+    """The block of a portion before it is rendered; the version of this program travels beside the pickle."""
+    return _table(number, program_version(), "units", pickle.dumps(tuple(units), protocol=5))
 
 
 def render_block(block: pa.Table, *, stage: Stage, beat: Callable[[], None]) -> pa.Table:
@@ -93,9 +90,12 @@ def render_block(block: pa.Table, *, stage: Stage, beat: Callable[[], None]) -> 
 
     done = []
     for row in range(block.num_rows):
-        units: tuple[Unit, ...] = pickle.loads(_buffer(block, "units", row))
-        portion, inputs = _render(units, stage, beat)
-        table = _table(block["number"][row].as_py(), "rendered", pickle.dumps(portion, protocol=5))
+        number, version = _head(block, row)
+        if version == program_version():
+            portion, inputs = _render(pickle.loads(_buffer(block, "units", row)), stage, beat)
+        else:
+            portion, inputs = _other_version(), b""
+        table = _table(number, version, "rendered", pickle.dumps(portion, protocol=5))
         done.append(table.append_column("inputs", pa.array([inputs], pa.large_binary())))
     return pa.concat_tables(done)
 
@@ -104,9 +104,6 @@ def _render(
     units: Sequence[Unit], stage: Stage, beat: Callable[[], None]
 ) -> tuple[RenderedPortion, bytes | memoryview]:
     node = _node()
-    if stage.version != program_version():
-        text = f"The node {node} has another version of medsiglip than this machine; install the same on all."
-        return _failed(node, Failure("ingest", "other-version", text)), b""
     worker = _worker(stage.size, stage.profile)
 
     def render(unit: Unit) -> RenderedUnit:
@@ -142,6 +139,12 @@ def _failed(node: str, failure: Failure) -> RenderedPortion:
     return RenderedPortion((), (), (), node, failure=failure)
 
 
+def _other_version() -> RenderedPortion:
+    node = _node()
+    text = f"The node {node} has another version of medsiglip than the ingest; install the same on all."
+    return _failed(node, Failure("ingest", "other-version", text))
+
+
 def is_reachable(path: str) -> bool:
     """Whether a file, or an archive's member, is there on this machine."""
     try:
@@ -167,19 +170,21 @@ class EncodeBlock:
         """A block of embedded portions, which `portions_of` reads."""
         import pyarrow as pa
 
-        self._beat()
         done = []
         for row in range(block.num_rows):
-            portion: RenderedPortion = pickle.loads(_buffer(block, "rendered", row))
+            number, version = _head(block, row)
+            is_same = version == program_version()
+            portion: RenderedPortion = (
+                pickle.loads(_buffer(block, "rendered", row)) if is_same else _other_version()
+            )
             size = self._stage.size
             inputs = np.frombuffer(_buffer(block, "inputs", row), np.uint8).reshape(-1, size, size, 3)
             vectors, failure = self._encode(portion, inputs)
             if failure is not None:
                 portion = portion._replace(failure=failure)
             kept = inputs if self._stage.keeps_inputs else None
-            embedded = EmbeddedPortion(block["number"][row].as_py(), portion, vectors, kept)
-            done.append(_table(embedded.number, "embedded", pickle.dumps(embedded, protocol=5)))
-            self._beat()
+            embedded = EmbeddedPortion(number, portion, vectors, kept)
+            done.append(_table(number, version, "embedded", pickle.dumps(embedded, protocol=5)))
         return pa.concat_tables(done)
 
     def _encode(
@@ -190,15 +195,25 @@ class EncodeBlock:
         if portion.failure is not None or not len(chosen):
             return nothing, portion.failure
         try:
-            if self._encoder is None:
-                self._encoder = pickle.loads(self._make_encoder)()
-            return self._encoder.encode_images(chosen), None
+            return self._vectors(chosen), None
         except (IngestError, ModelError) as error:
             kind = "model" if isinstance(error, ModelError) else "ingest"
             return nothing, Failure(kind, error.code, f"On the node {_node()}: {error}")
         except Exception as error:  # its message may quote anything
             text = f"The encoder failed on the node {_node()}: {type(error).__name__}."
-            return nothing, Failure("ingest", "encoder-failed", text)
+            return nothing, Failure("ingest", "node-encoder-failed", text)
+
+    def _vectors(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """A sign of life follows what was done, a batch each: a process that only begins gives none."""
+        if self._encoder is None:
+            self._encoder = pickle.loads(self._make_encoder)()
+        vectors, begin = [], 0
+        while begin < len(images):
+            together = getattr(self._encoder, "batch_size", None) or len(images)  # it falls with memory
+            vectors.append(self._encoder.encode_images(images[begin : begin + together]))
+            begin += together
+            self._beat()
+        return np.concatenate(vectors)
 
 
 def portions_of(block: pa.Table) -> list[bytes]:
@@ -227,10 +242,21 @@ def _node() -> str:
     return str(get_node_ip_address())
 
 
-def _table(number: int, name: str, packed: bytes) -> pa.Table:
+def _table(number: int, version: str, name: str, packed: bytes) -> pa.Table:
     import pyarrow as pa
 
-    return pa.table({"number": pa.array([number], pa.int64()), name: pa.array([packed], pa.large_binary())})
+    return pa.table(
+        {
+            "number": pa.array([number], pa.int64()),
+            "version": pa.array([version]),
+            name: pa.array([packed], pa.large_binary()),
+        }
+    )
+
+
+def _head(block: pa.Table, row: int) -> tuple[int, str]:
+    """The number of a portion and the version of the program that made it."""
+    return block["number"][row].as_py(), block["version"][row].as_py()
 
 
 def _buffer(block: pa.Table, name: str, row: int) -> Any:

@@ -31,21 +31,23 @@ START_S, RUN_S = 300, 600
 
 
 class RayNodes:
-    """The cluster; `address` is for clients."""
+    """The cluster, which has its token from a file; `address` is for clients."""
 
-    def __init__(self) -> None:
+    def __init__(self, token: Path) -> None:
         self.environment = {
             **os.environ,
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "PYTHONPATH": f"{FOLDER / 'without'}{os.pathsep}{ROOT}",
         }
+        cluster = dict(self.environment)
+        token.write_text(cluster.pop("RAY_AUTH_TOKEN") + "\n")
         self._process = subprocess.Popen(
             [sys.executable, "-P", str(FOLDER / "cluster_process.py"), "2"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=self.environment,
+            env={**cluster, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)},
         )
         self.address: str = self._answer()["address"]
 
@@ -79,17 +81,27 @@ class RayNodes:
                 random.choice(found).kill()
         return bool(found)
 
-    def start_ingest(self, home: Path, engine: str, path: Path) -> subprocess.Popen[str]:
+    def start_ingest(
+        self,
+        home: Path,
+        engine: str,
+        path: Path,
+        encoder: str = "make_grid_encoder",
+        current: Path | None = None,
+        **variables: str,
+    ) -> subprocess.Popen[str]:
+        words = [str(FOLDER / "ingest_process.py"), str(home), engine, str(path), encoder]
         return subprocess.Popen(
-            [sys.executable, "-P", str(FOLDER / "ingest_process.py"), str(home), engine, str(path)],
+            [sys.executable, "-P", *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=self.environment,
+            cwd=current,
+            env={**self.environment, **variables},
         )
 
-    def ingest(self, home: Path, engine: str, path: Path) -> Any:
-        process = self.start_ingest(home, engine, path)
+    def ingest(self, home: Path, engine: str, path: Path, **options: Any) -> Any:
+        process = self.start_ingest(home, engine, path, **options)
         out, err = process.communicate(timeout=RUN_S)
         assert process.returncode == 0, err[-3000:]
         return json.loads(out.splitlines()[-1])
@@ -105,9 +117,9 @@ class RayNodes:
 
 
 @pytest.fixture(scope="session")
-def nodes() -> Iterator[RayNodes]:
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayNodes]:
     pytest.importorskip("ray")
-    nodes = RayNodes()
+    nodes = RayNodes(tmp_path_factory.mktemp("cluster") / "token")
     yield nodes
     nodes.close()
 

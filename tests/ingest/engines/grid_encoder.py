@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -18,5 +19,16 @@ class GridEncoder:
         return unit.astype(np.float32)
 
 
+class ExitingEncoder:
+    """It ends its process, as one does that the system kills for its memory."""
+
+    def encode_images(self, images: np.ndarray) -> np.ndarray:
+        os._exit(1)
+
+
 def make_grid_encoder() -> Any:
     return GridEncoder()
+
+
+def make_exiting_encoder() -> Any:
+    return ExitingEncoder()

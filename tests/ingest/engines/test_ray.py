@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import random
+import secrets
+import shutil
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.ingest.engines.conftest import RUN_S, RayNodes
@@ -55,6 +59,54 @@ def test_public_files_make_the_same_index(
     )
     assert {**theirs, "seconds": 0} == {**mine, "seconds": 0}
     assert_same(other, local)
+
+
+def test_a_wrong_token_is_refused(nodes: RayNodes, corpus: Path, new_home: Callable[[], Path]) -> None:
+    told = nodes.ingest(new_home(), nodes.address, corpus, RAY_AUTH_TOKEN=secrets.token_hex(32))
+    assert told["code"] == "ray-unreachable"
+    assert "(ConnectionError)" in told["message"]  # refused, and not for want of memory or time
+    assert nodes.environment["RAY_AUTH_TOKEN"] not in told["message"]
+    assert "RAY_AUTH_TOKEN" in told["message"]
+
+
+def test_an_encoder_that_always_exits_ends_the_run(
+    nodes: RayNodes, new_home: Callable[[], Path], write_series: Any, tmp_path: Path
+) -> None:
+    write_series(tmp_path / "ct", 5)
+    told = nodes.ingest(new_home(), nodes.address, tmp_path, encoder="make_exiting_encoder")
+    assert told["code"] == "ray-failed"
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="mr", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_a_ray_of_its_own_makes_the_same_index_and_imports_nothing_of_the_current_folder(
+    nodes: RayNodes,
+    new_home: Callable[[], Path],
+    write_series: Any,
+    write_dicom: Any,
+    tmp_path: Path,
+    short_folder: Path,
+) -> None:
+    files, current = tmp_path / "in", tmp_path / "current"
+    write_series(files / "ct", 5)
+    write_dicom(files / "one.dcm", np.arange(400, dtype=np.uint16).reshape(20, 20))
+    current.mkdir()
+    trap = "import pathlib; pathlib.Path(__file__).with_name('was-run').touch(); raise SystemExit(1)"
+    for name in ("pydicom", "numpy", "sitecustomize"):
+        (current / f"{name}.py").write_text(trap)
+    local, own = new_home(), new_home()
+    expected = nodes.ingest(local, "local", files)
+    report = nodes.ingest(own, "ray", files, current=current, TMPDIR=str(short_folder))
+    assert {**report, "seconds": 0} == {**expected, "seconds": 0}
+    assert report["embedded"] > 1
+    assert_same(own, local)
+    assert sorted(path.name for path in current.iterdir()) == ["numpy.py", "pydicom.py", "sitecustomize.py"]
+    assert not list(short_folder.glob("medsiglip-ray-*"))
 
 
 def run_with_kill(nodes: RayNodes, home: Path, corpus: Path, kind: str, after_s: float) -> tuple[Any, bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,10 +13,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from medsiglip.checkpoint import open_checkpoint
 from medsiglip.errors import ModelError
-from medsiglip.ingest.engines import ray_cluster, ray_stages
+from medsiglip.ingest.engines import ray_cluster, ray_engine, ray_stages
 from medsiglip.ingest.engines.choice import engine_of, require_engine
 from medsiglip.ingest.engines.engine import EngineOptions
 from medsiglip.ingest.engines.local import LocalEngine
@@ -30,7 +33,7 @@ from medsiglip.ingest.privacy.deidentify import SecretKey
 from medsiglip.ingest.scan.scan import scan_file
 from medsiglip.ingest.units.plan import Unit, plan
 from medsiglip.ingest.workers.pool import Worker
-from tests.ingest.engines.grid_encoder import make_grid_encoder
+from tests.ingest.engines.grid_encoder import GridEncoder, make_grid_encoder
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +55,7 @@ def stage(model: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     monkeypatch.setattr(ray_stages, "_node", lambda: "10.1.0.7")
     worker = Worker(model.image_size, "medsiglip-eval")
     monkeypatch.setattr(ray_stages, "_worker", lambda size, profile: worker)
-    yield Stage(model.image_size, "medsiglip-eval", model.dimension, False, ray_stages.program_version())
+    yield Stage(model.image_size, "medsiglip-eval", model.dimension, False)
     worker.release()
 
 
@@ -110,6 +113,11 @@ def test_a_file_that_only_a_node_misses_ends_the_run(
         engine._embedded([gone, units[1]], portion)
     assert caught.value.code == "file-not-reachable"
     assert "Doe" not in str(caught.value)
+    monkeypatch.setattr(ray_engine, "is_reachable", lambda path: True)
+    missing = portion.rendered._replace(missing=("/data/Doe^Jane/1.dcm",))
+    with pytest.raises(IngestError) as below_root:
+        engine._embedded([gone, units[1]], replace(portion, rendered=missing))
+    assert not {"Doe", "Jane"} & set(re.findall(r"\w+", str(below_root.value)))
 
 
 def fail_with_code() -> Any:
@@ -127,11 +135,68 @@ def test_failures_of_nodes_are_errors_of_the_run(units: list[Unit], stage: Stage
     assert caught.value.code == "checkpoint-not-found"
     with pytest.raises(IngestError, match="ValueError") as hidden:
         engine._embedded(units, embedded(units, stage, fail_with_secret))
-    assert hidden.value.code == "encoder-failed"
+    # Not `encoder-failed`, after which a worker of the service ends: its own device is well.
+    assert hidden.value.code == "node-encoder-failed"
     assert "Doe" not in str(hidden.value)
-    with pytest.raises(IngestError) as other:
-        engine._embedded(units, embedded(units, replace(stage, version="0.0.1")))
+
+
+@pytest.mark.parametrize("is_rendered", [False, True])
+def test_a_node_of_another_version_unpickles_nothing(
+    units: list[Unit], stage: Stage, model: Any, is_rendered: bool
+) -> None:
+    block = ray_stages.unit_block(7, units)
+    encode = EncodeBlock(pickle.dumps(make_grid_encoder), stage, lambda: None)
+    if is_rendered:
+        block = ray_stages.render_block(block, stage=stage, beat=lambda: None)
+    name = "rendered" if is_rendered else "units"
+    for column, value in (("version", "0.0.1"), (name, b"no pickle")):
+        place = block.schema.get_field_index(column)
+        block = block.set_column(place, block.schema.field(column), pa.array([value], block[column].type))
+    if not is_rendered:
+        block = ray_stages.render_block(block, stage=stage, beat=lambda: None)
+    (packed,) = ray_stages.portions_of(encode(block))
+    engine = RayEngine("ray", EngineOptions(model, "medsiglip-eval"), make_grid_encoder)
+    with pytest.raises(IngestError, match=r"node 10\.1\.0\.7") as other:
+        engine._embedded(units, pickle.loads(packed))
     assert other.value.code == "other-version"
+
+
+class SlowEncoder(GridEncoder):
+    """A batch of two images at a time."""
+
+    batch_size = 2
+
+    def encode_images(self, images: Any) -> Any:
+        assert len(images) <= self.batch_size
+        DONE.append(len(images))
+        return super().encode_images(images)
+
+
+def make_slow_encoder() -> Any:
+    return SlowEncoder()
+
+
+def end_process() -> Any:
+    raise SystemExit(1)
+
+
+DONE: list[int] = []
+
+
+def test_each_batch_is_a_sign_of_life_and_a_beginning_is_none(units: list[Unit], stage: Stage) -> None:
+    rendered = ray_stages.render_block(ray_stages.unit_block(7, units), stage=stage, beat=lambda: None)
+    beats: list[int] = []
+    DONE.clear()
+    encode = EncodeBlock(pickle.dumps(make_slow_encoder), stage, lambda: beats.append(sum(DONE)))
+    (packed,) = ray_stages.portions_of(encode(rendered))
+    assert beats == np.cumsum(DONE).tolist()
+    assert len(beats) > 2
+    expected = embedded(units, stage)
+    np.testing.assert_array_equal(pickle.loads(packed).vectors, expected.vectors)
+    beats.clear()
+    with pytest.raises(SystemExit):
+        EncodeBlock(pickle.dumps(end_process), stage, lambda: beats.append(1))(rendered)
+    assert not beats
 
 
 def test_portions_travel_as_pickles() -> None:
@@ -143,6 +208,19 @@ def test_a_node_with_other_weights_says_so() -> None:
     with pytest.raises(IngestError) as caught:
         NodeEncoder("tiny", "0" * 64, "medsiglip-eval")()
     assert caught.value.code == "other-checkpoint"
+
+
+@pytest.mark.parametrize(("given", "device"), [(["0"], "cuda"), ([], "cpu")])
+def test_a_node_uses_the_gpu_that_it_was_given(
+    monkeypatch: pytest.MonkeyPatch, given: list[str], device: str
+) -> None:
+    made: list[str] = []
+    context = SimpleNamespace(get_accelerator_ids=lambda: {"GPU": given})
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(get_runtime_context=lambda: context))
+    without_torch = SimpleNamespace(Encoder=lambda checkpoint, *, device, **options: made.append(device))
+    monkeypatch.setitem(sys.modules, "medsiglip.encoder", without_torch)
+    NodeEncoder("tiny", open_checkpoint("tiny").hash, "medsiglip-eval")()
+    assert made == [device]
 
 
 @pytest.mark.parametrize("name", ["dask", "ray://", "ray://host", "http://host:1", "ray://a b:1", "local "])
