@@ -193,8 +193,12 @@ def test_nodes_of_ray_see_the_files_of_workers_and_are_closed(name: str) -> None
     assert mounts(node) == {
         path: source for path, source in mounts(worker).items() if source in set(mounts(node).values())
     }
-    assert {"/data", "/var/lib/medsiglip", "/var/cache/medsiglip"} < set(mounts(node))
-    assert "home:/var/lib/medsiglip:ro" in node["volumes"]
+    assert {"/data", "/var/cache/medsiglip"} < set(mounts(node))
+    assert "home" not in mounts(node).values()  # the key of pseudonyms lies there
+    token = {name: worker["environment"][name] for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH")}
+    assert token.items() <= node["environment"].items()
+    assert token["RAY_AUTH_MODE"] == "token"
+    assert mounts(node)[token["RAY_AUTH_TOKEN_PATH"]] == mounts(worker)[token["RAY_AUTH_TOKEN_PATH"]]
     assert node["networks"] == ["cluster"]
     assert compose()["networks"]["cluster"] == {"internal": True}
     assert "ports" not in node
@@ -203,6 +207,9 @@ def test_nodes_of_ray_see_the_files_of_workers_and_are_closed(name: str) -> None
     words = [*node["entrypoint"], *node["command"]]
     assert words[:2] == ["ray", "start"]
     assert "--disable-usage-stats" in words
+    (store,) = [int(word.split("=")[1]) for word in words if word.startswith("--object-store-memory=")]
+    assert node["shm_size"].endswith("gb")
+    assert 1 << 30 < store < int(node["shm_size"].removesuffix("gb")) << 30
     given = [word.split("=")[1] for word in words if "port=" in word]
     assert len(set(given)) == len(given)
     if name == "ray-head":
