@@ -299,6 +299,7 @@ class CaseStores:
         fingerprints: tuple[str, str],
         later_key: Callable[[str], str],
         later_mark: Callable[[str], str],
+        before: Callable[[], object] = lambda: None,
     ) -> dict[str, int]:
         """Replace all patient keys; see `medsiglip.index.service.key_rotation`."""
-        return rotate_pseudonyms(self._database, fingerprints, later_key, later_mark)
+        return rotate_pseudonyms(self._database, fingerprints, later_key, later_mark, before)

@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import copy_context
 from secrets import token_hex
 from typing import TYPE_CHECKING, TypeVar
 
@@ -179,7 +180,9 @@ class Worker:
         with run.leased():
             try:
                 with job_span(run.job):
-                    result = storable(HANDLERS[run.job.kind](self._archive, run))
+                    # In a context of its own: the key by which a job knows patients is none of the next.
+                    handled = copy_context().run(HANDLERS[run.job.kind], self._archive, run)
+                    result = storable(handled)
                 self._persist(run.publish)
                 return self._end(run, "done", lambda: self._queue.finish(run.job, result))
             except (KeyboardInterrupt, InterruptedIngestError):

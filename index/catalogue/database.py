@@ -150,9 +150,9 @@ class Database:
         if place != str(self.home):
             return
         if connection.execute(select(home_table.c.key_fingerprint)).scalar_one() not in (fingerprint, None):
-            key_in_use.set(("", ""))
             raise CatalogError(
-                "key-rotated", "The secret key of the home was rotated while this ran; run it again."
+                "key-rotated",
+                "The secret key of the home was rotated while this ran; run it again, in a new process.",
             )
 
     @contextmanager

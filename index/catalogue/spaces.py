@@ -111,7 +111,8 @@ def bind_key(database: Database, fingerprint: str, wanted: str | None) -> None:
         raise CatalogError(
             "key-mismatch",
             f"The secret key is not the one that {database.home} was made with, so one patient would get "
-            "two keys; put the original secret.key back, or choose another --home and ingest again.",
+            "two keys; put the newest secret.key there, which may have been rotated on another machine, or "
+            "choose another --home and ingest again.",
         )
     if wanted is not None and wanted != kept:
         raise CatalogError(

@@ -1,14 +1,17 @@
 """Another secret for the patient keys of a home.
 
-The file gets the new secret first, behind the others; then one transaction changes the catalogue, whose
-fingerprint says which secrets count. A process that is killed between the two leaves a secret that does not
-count yet, and the next rotation takes it.
+Inside of one transaction, once nothing hinders it, the file gets the new secret behind the others; then the
+catalogue changes, whose fingerprint says which secrets count. A process that is killed between the two leaves
+a secret that does not count yet, and the next rotation takes it. A home has one rotation at a time.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from medsiglip.index.case_index import CaseIndex
 
 MOST_SECRETS = 1000
+LOCK_FILE = "secret.key.lock"
 
 
 def rotate_key(index: CaseIndex) -> dict[str, Any]:
@@ -27,8 +31,13 @@ def rotate_key(index: CaseIndex) -> dict[str, Any]:
 
     Returns the counts of `rotate_pseudonyms` and `secrets`, how many the file holds. Raises `IngestError`
     `no-secret-key`, `strict-home`, `secret-key-unreadable`, `too-many-secrets`; `CatalogError`
-    `key-mismatch`, `jobs-running`.
+    `key-mismatch`, `jobs-running`, `sync-running`.
     """
+    with _alone(index.home):
+        return _rotated(index)
+
+
+def _rotated(index: CaseIndex) -> dict[str, Any]:
     key = known_key(index)
     if key is None:
         raise IngestError("no-secret-key", f"{index.home} has no secret key yet: nothing is to be changed.")
@@ -43,9 +52,9 @@ def rotate_key(index: CaseIndex) -> dict[str, Any]:
     if len(whole.newer) >= MOST_SECRETS:
         raise IngestError("too-many-secrets", f"{index.home / KEY_FILE} holds {MOST_SECRETS} secrets.")
     count = len(key.newer)
-    if len(whole.newer) == count:
+    is_made = len(whole.newer) == count
+    if is_made:
         whole = whole.followed_by(secrets.token_bytes(KEY_BYTES))
-        _write(index.home / KEY_FILE, whole)
     # A secret that a killed rotation left is good: nothing was named by it.
     new = key.followed_by(whole.newer[count])
     added = new.newer[count:]
@@ -53,8 +62,26 @@ def rotate_key(index: CaseIndex) -> dict[str, Any]:
         (key.fingerprint, new.fingerprint),
         lambda former: later_patient_key(former, added),
         lambda former: later_mark(former, added),
+        lambda: _write(index.home / KEY_FILE, whole) if is_made else None,
     )
     return {**counts, "secrets": 1 + len(new.newer)}
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Wait for another rotation of the home, of this process or another one. Two at once would each write a
+    file without the secret of the other, of which the catalogue may be by then.
+    """
+    path = home / LOCK_FILE
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _write(path: Path, key: SecretKey) -> None:
@@ -72,9 +99,13 @@ def _write(path: Path, key: SecretKey) -> None:
         finally:
             os.close(folder)
     except OSError as error:
-        raise IngestError(
-            "secret-key-unreadable",
-            f"{path} cannot be replaced ({error.strerror}); check its owner and permissions.",
-        ) from None
+        raise _unwritable(path, error) from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _unwritable(path: Path, error: OSError) -> IngestError:
+    return IngestError(
+        "secret-key-unreadable",
+        f"{path} cannot be written ({error.strerror}); check its owner and permissions.",
+    )

@@ -36,7 +36,7 @@ _NOTED_TOGETHER = 200
 @dataclass(frozen=True, slots=True)
 class Discovery:
     """What a sync looks for, and where it is noted. `names` are those of a study in the ledger, `on_found`
-    gets how many were found.
+    gets how many were found, `require_key` raises before names are noted that nothing is known by any more.
     """
 
     connection: str
@@ -44,6 +44,7 @@ class Discovery:
     names: Callable[[PacsStudy], StudyNames]
     on_found: Callable[[int], None]
     clock: Callable[[], date] = date.today
+    require_key: Callable[[], None] = lambda: None
 
 
 def discover_by_date(
@@ -99,9 +100,12 @@ def _note(archive: OpenedArchive, wanted: Discovery, studies: Iterable[PacsStudy
         part.append((wanted.names(one), one.instances))
         count += 1
         if len(part) >= _NOTED_TOGETHER:
+            wanted.require_key()
             archive.index.pacs_studies.discover(wanted.connection, part)
             part = []
             wanted.on_found(count)
+    if part:
+        wanted.require_key()
     archive.index.pacs_studies.discover(wanted.connection, part)
     wanted.on_found(count)
     return count

@@ -62,20 +62,23 @@ class Intake:
         on_progress: OnProgress = silent,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        from medsiglip.ingest.privacy.deidentify import bound_key
-
         self._archive = archive
         self.connection = connection
         self._tally = tally
         self._purpose = purpose
         self._on_progress = on_progress
         self._clock = clock
-        self._key = bound_key(archive.index)
-        self._patients = ForgottenPatients(archive, self._key)
+        self._take_key()
         self._refused = 0
         self._waiting: list[Landing] = []
         self._begun_at = 0.0
         self.total = 0
+
+    def _take_key(self) -> None:
+        from medsiglip.ingest.privacy.deidentify import bound_key
+
+        self._key = bound_key(self._archive.index)
+        self._patients = ForgottenPatients(self._archive, self._key)
 
     @property
     def name(self) -> str:
@@ -107,10 +110,21 @@ class Intake:
 
     def is_away(self, client: PacsClient, study: LedgerStudy) -> bool:
         """Whether a study that a PACS announced is of a patient who was forgotten; it is then left there."""
+        self.require_key()
         uid, ledger = study.study_instance_uid, self._archive.index.pacs_studies
         found = client.studies(PacsQuery(study_instance_uid=uid, limit=1))
         named = (self.names_found(one) for one in found if one.study_instance_uid == uid)
         return any(ledger.is_away(self.name, names) for names in named)
+
+    def require_key(self) -> None:
+        """Raise `CatalogError` `key-rotated` where the home has another secret by now, under which nothing
+        that this run names would be known as forgotten.
+        """
+        if self._archive.index.key_fingerprint != self._key.fingerprint:
+            raise CatalogError(
+                "key-rotated",
+                "The secret key of the home was rotated meanwhile; what was fetched waits: run this again.",
+            )
 
     def digest(self, text: str) -> str:
         """A keyed hash of a text that may name a person."""
@@ -262,6 +276,7 @@ class Intake:
         """Put what was fetched into the index, and settle it in the ledger."""
         landings, self._waiting = self._waiting, []
         try:
+            self.require_key()
             landings = self._without_forgotten(landings)
             known = self._patients.known(landings)
             used: dict[Path, frozenset[str]] = {}
@@ -309,11 +324,21 @@ class Intake:
         return kept
 
     def _forget(self, uid: str) -> None:
-        with suppress(CatalogError):
-            own = self.names(uid).own
+        own = self.names(uid).own
+        try:
             self._archive.index.remove_study(own, PacsNames(self._key.forgotten_uid, uid))
+        except CatalogError as error:
+            if error.code != "unknown-study":
+                raise
 
     def _settle(self, landings: Sequence[Landing], known: Collection[str]) -> None:
+        try:
+            self.require_key()
+        except CatalogError:
+            # It is in the index by now, under the new key, by which those are known who were forgotten since.
+            self._take_key()
+            self._settle(landings, known)
+            raise
         name, ledger = self.connection.name, self._archive.index.pacs_studies
         outcomes = [self._outcome(landing.arrival) for landing in landings]
         ledger.settle(name, outcomes)

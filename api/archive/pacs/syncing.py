@@ -146,7 +146,14 @@ class _Sync:
     def _discover(self) -> None:
         self._found = 0
         name = self._intake.name
-        wanted = Discovery(name, self._options.query, self._intake.names_found, self._note_found)
+        intake = self._intake
+        wanted = Discovery(
+            name,
+            self._options.query,
+            intake.names_found,
+            self._note_found,
+            require_key=intake.require_key,
+        )
         asks_for_all = self._options.query == PacsQuery() and self._options.since is None
         spend = pace_of(self._archive, self._intake, self._require_hours)
         with open_pacs(self._archive, name, spend) as client:

@@ -78,13 +78,16 @@ def _answer(folder: Path, description: BackupDescription, **others: Any) -> Back
     )
 
 
-def _fingerprint(folder: Path) -> str:
-    """The fingerprint of the key in a folder; the empty string for none, and for a file that is no key."""
+def _fingerprint(folder: Path, bound: str) -> str:
+    """The fingerprint of the key in a folder, as far as a catalogue with the fingerprint `bound` takes its
+    secrets, for the last one may not count; the empty string for none, and for a file that is no key.
+    """
     from medsiglip.ingest.errors import IngestError
     from medsiglip.ingest.privacy.deidentify import SecretKey
 
     try:
-        return SecretKey.open(folder).fingerprint if (folder / "secret.key").exists() else ""
+        is_there = (folder / "secret.key").exists()
+        return SecretKey.open(folder).as_bound(bound).fingerprint if is_there else ""
     except IngestError:
         return ""
 

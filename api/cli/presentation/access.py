@@ -73,6 +73,7 @@ def show_rotated_secret(console: Console, done: Payload) -> None:
         soft_wrap=True,
     )
     console.print("next: back up secret.key; earlier backups keep the former keys", soft_wrap=True)
+    console.print("if other machines share the catalogue: copy secret.key to every one", soft_wrap=True)
 
 
 def show_settings(console: Console, listed: Payload) -> None:

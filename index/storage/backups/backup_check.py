@@ -54,12 +54,12 @@ class BackupVerification:
     problems: tuple[str, ...]
 
 
-def verify_backup(folder: Path, key_of: Callable[[Path], str], on_step: OnStep) -> BackupVerification:
+def verify_backup(folder: Path, key_of: Callable[[Path, str], str], on_step: OnStep) -> BackupVerification:
     """Read a whole backup and compare it with what it says of itself; nothing is changed.
 
-    `key_of` gives the fingerprint of a folder's `secret.key`, the empty string for none. Raises
-    `CatalogError` `no-backup` where there is none, `bad-backup` where it cannot be told what it is, and
-    `newer-backup`.
+    `key_of` gives the fingerprint of a folder's `secret.key` as a catalogue with the second takes it, the
+    empty string for none. Raises `CatalogError` `no-backup` where there is none, `bad-backup` where it cannot
+    be told what it is, and `newer-backup`.
     """
     folder = folder.absolute()
     description = _description(folder)
@@ -79,7 +79,7 @@ def restore_backup(
     folder: Path,
     home: Path,
     database_url: str | None,
-    key_of: Callable[[Path], str],
+    key_of: Callable[[Path, str], str],
     on_step: OnStep,
     objects: ObjectPlace = IN_THE_HOME,
 ) -> BackupVerification:
@@ -235,7 +235,7 @@ def _damaged(folder: Path, listing: dict[str, ListedFile], on_step: OnStep) -> I
 
 
 def _check_catalogue(
-    folder: Path, description: BackupDescription, listing: dict[str, Any], key_of: Callable[[Path], str]
+    folder: Path, description: BackupDescription, listing: dict[str, Any], key_of: Callable[[Path, str], str]
 ) -> Iterator[str]:
     if CATALOGUE not in listing:
         yield f"{CATALOGUE} is not among the files of the backup."
@@ -251,7 +251,7 @@ def _check_catalogue(
         if absent:
             yield f"{len(absent)} files that the catalogue names, such as {absent[0]}, are not in the backup."
         fingerprint = key_fingerprint(connection)
-    if fingerprint is not None and key_of(folder) != fingerprint:
+    if fingerprint is not None and key_of(folder, fingerprint) != fingerprint:
         yield "secret.key is missing, or another one than that of the pseudonyms; put the right one there."
 
 

@@ -202,6 +202,6 @@ def test_a_backup_holds_them(filled: CaseIndex, catalogue: Catalogue, tmp_path: 
     (filled.home / probe.file).write_bytes(b"weights")
     store(filled, probe, [[0.9], [0.1]])
     back_up(filled.home, tmp_path / "backup", catalogue.url, lambda *_: None)
-    restore_backup(tmp_path / "backup", tmp_path / "restored", None, lambda _: "", lambda *_: None)
+    restore_backup(tmp_path / "backup", tmp_path / "restored", None, lambda *_: "", lambda *_: None)
     with CaseIndex.open(tmp_path / "restored") as restored:
         assert passing(restored, "probe:p>0.5", level="study") == ["2.25.1"]

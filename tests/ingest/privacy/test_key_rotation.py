@@ -6,17 +6,23 @@ import contextvars
 import hashlib
 import hmac
 import os
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from medsiglip.index.case_index import CaseIndex
+from medsiglip.index.catalogue.pacs.schema import pacs_connections
 from medsiglip.index.catalogue.service_schema import jobs
 from medsiglip.index.errors import CatalogError
 from medsiglip.ingest.errors import IngestError
+from medsiglip.ingest.privacy import key_rotation
 from medsiglip.ingest.privacy.deidentify import KEY_BYTES, SecretKey, bound_key, known_key
 from medsiglip.ingest.privacy.key_rotation import rotate_key
 
@@ -69,7 +75,7 @@ def test_a_rotation_that_is_killed_between_file_and_catalogue_changes_nothing_an
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(type(index), "rotate_pseudonyms", killed)
+        patched.setattr("medsiglip.index.service.key_rotation._forgotten", killed)
         with pytest.raises(KeyboardInterrupt):
             rotate_key(index)
     assert (index.home / "secret.key").stat().st_size == 2 * KEY_BYTES
@@ -81,6 +87,29 @@ def test_a_rotation_that_is_killed_between_file_and_catalogue_changes_nothing_an
     assert os.listdir(index.home).count("secret.key") == 1
 
 
+def test_rotations_at_once_keep_every_secret(index: CaseIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    former = bound_key(index)
+    both_write = threading.Barrier(2)
+    write = key_rotation._write
+
+    def together(path: Path, key: SecretKey) -> None:
+        with suppress(threading.BrokenBarrierError):  # one after the other, as it must be
+            both_write.wait(0.3)
+        write(path, key)
+
+    def rotate(_: int) -> int:
+        with CaseIndex.open(index.home) as other:
+            return int(rotate_key(other)["secrets"])
+
+    monkeypatch.setattr(key_rotation, "_write", together)
+    with ThreadPoolExecutor(2) as threads:
+        assert sorted(threads.map(rotate, range(2))) == [2, 3]
+    found = known_key(index)
+    assert found is not None
+    assert (found.secret, len(found.newer)) == (former.secret, 2)
+    assert found.newer == SecretKey.open(index.home).newer
+
+
 def test_who_knows_patients_by_the_former_key_stores_nothing(index: CaseIndex) -> None:
     bound_key(index)
 
@@ -89,9 +118,10 @@ def test_who_knows_patients_by_the_former_key_stores_nothing(index: CaseIndex) -
             rotate_key(other)
 
     contextvars.copy_context().run(elsewhere)
-    with pytest.raises(CatalogError) as raised, index._database.write():
-        pass
-    assert raised.value.code == "key-rotated"
+    for _ in range(2):
+        with pytest.raises(CatalogError) as raised, index._database.write():
+            pass
+        assert raised.value.code == "key-rotated"
     bound_key(index)
     with index._database.write():
         pass
@@ -104,7 +134,32 @@ def test_no_rotation_while_a_job_runs(index: CaseIndex) -> None:
     with pytest.raises(CatalogError) as raised:
         rotate_key(index)
     assert raised.value.code == "jobs-running"
-    assert len(bound_key(index).newer) == 0
+    assert (index.home / "secret.key").stat().st_size == KEY_BYTES
+
+
+@pytest.mark.parametrize(("seconds", "is_refused"), [(30, True), (-1, False), (3600, False)])
+def test_no_rotation_while_a_sync_runs(index: CaseIndex, seconds: float, is_refused: bool) -> None:
+    index.pacs_connections.put("main", {})
+    lease = {"holder": "one", "lease_until": datetime.now(UTC) + timedelta(seconds=seconds)}
+    with index._database.write_service_tables() as connection:
+        connection.execute(pacs_connections.update().values(**lease))
+    if not is_refused:
+        assert rotate_key(index)["secrets"] == 2
+        return
+    with pytest.raises(CatalogError) as raised:
+        rotate_key(index)
+    assert raised.value.code == "sync-running"
+    assert (index.home / "secret.key").stat().st_size == KEY_BYTES
+
+
+def test_another_machine_is_told_that_its_secret_is_not_the_newest(index: CaseIndex) -> None:
+    own = index.home / "secret.key"
+    former = own.read_bytes()
+    rotate_key(index)
+    own.write_bytes(former)
+    with pytest.raises(CatalogError, match="the newest secret") as raised:
+        known_key(index)
+    assert raised.value.code == "key-mismatch"
 
 
 def test_a_strict_home_and_one_without_a_key_are_refused(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_a_restored_home_fills_milvus_from_its_shards(
         index.feed_engine()
         assert index.verify().ok
     assert {path.name for path in copy.rglob("*")}.isdisjoint({"vector-engine.lock"})
-    restore_backup(copy, restored, None, lambda _: "", lambda *_: None)
+    restore_backup(copy, restored, None, lambda *_: "", lambda *_: None)
     with CaseIndex.open(restored, vector_engine=setting) as index:
         for study in range(4):
             [found] = index.find([Asked(unit_vectors(3, study)[1])], APPROXIMATE)
