@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
-from medsiglip.index.catalogue.database import Database
+from medsiglip.index.catalogue.database import Database, now_of
 from medsiglip.index.catalogue.service_schema import audit_exports
 
 
@@ -25,16 +25,16 @@ class AuditPositions:
 
     def take(self, name: str, holder: str, lease: timedelta) -> int | None:
         """Hold a way for so long, and its position; None while another holds it."""
-        now = datetime.now(UTC)
-        held = {"holder": holder, "held_until": now + lease}
         row = audit_exports.c.name == name
-        is_free = or_(
-            audit_exports.c.holder.is_(None),
-            audit_exports.c.holder == holder,
-            audit_exports.c.held_until <= now,
-        )
         try:
             with self._database.write_service_tables() as connection:
+                now = now_of(connection)
+                held = {"holder": holder, "held_until": now + lease}
+                is_free = or_(
+                    audit_exports.c.holder.is_(None),
+                    audit_exports.c.holder == holder,
+                    audit_exports.c.held_until <= now,
+                )
                 if connection.execute(select(audit_exports.c.name).where(row)).first() is None:
                     connection.execute(insert(audit_exports).values(name=name, sequence=0, **held))
                     return 0

@@ -6,6 +6,7 @@ again only where a process was killed between sending a portion and noting it.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import socket
@@ -28,10 +29,9 @@ if TYPE_CHECKING:
 
 PORTION = 500
 LEASE = timedelta(seconds=60)
-"""After this a portion that a process was killed in is another's; longer than one can take."""
+"""After this a portion that a process was killed in is another's; longer than a delivery can take."""
 _LOOK_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
-_SYSLOG = "syslog"
 _log = logging.getLogger("medsiglip.audit")
 
 
@@ -41,6 +41,7 @@ class Forwarder:
     def __init__(self, index: CaseIndex, url: str, *, lease: timedelta = LEASE) -> None:
         self._index = index
         self._receiver = Receiver.of(url)
+        self.position_name = _position_name(self._receiver)
         self._holder = token_hex(8)
         self._lease = lease
         self._host, self._process = socket.gethostname(), str(os.getpid())
@@ -50,19 +51,19 @@ class Forwarder:
 
         Raises OSError where the receiver did not take it, and CatalogError.
         """
-        positions = self._index.audit_positions
-        if self._index.audit.head()[0] <= positions.position(_SYSLOG):
+        positions, name = self._index.audit_positions, self.position_name
+        if self._index.audit.head()[0] <= positions.position(name):
             return 0
-        after = positions.take(_SYSLOG, self._holder, self._lease)
+        after = positions.take(name, self._holder, self._lease)
         if after is None:
             return 0
         try:
             portion = list(self._index.audit.events(after=after, limit=PORTION))
             if portion:
                 self._send(portion)
-                positions.move(_SYSLOG, self._holder, portion[-1].sequence)
+                positions.move(name, self._holder, portion[-1].sequence)
         finally:
-            positions.release(_SYSLOG, self._holder)
+            positions.release(name, self._holder)
         return len(portion)
 
     def _send(self, portion: list[ChainedEvent]) -> None:
@@ -73,7 +74,8 @@ class Forwarder:
 def forward_trail(archive: OpenedArchive) -> dict[str, object]:
     """Send all that waits, now: `{"receiver", "events", "sequence"}`.
 
-    Raises ServiceError `no-receiver` where no receiver is set, `receiver-unreachable`.
+    Raises ServiceError `no-receiver` where no receiver is set, `receiver-unreachable`, `receiver-busy` where
+    another process sends.
     """
     url = archive.settings.audit_syslog
     if url is None:
@@ -81,6 +83,7 @@ def forward_trail(archive: OpenedArchive) -> dict[str, object]:
             "no-receiver", "no receiver of the audit trail is set: set audit_syslog, as tcp://HOST:PORT."
         )
     forwarder, sent = Forwarder(archive.index, url), 0
+    head = archive.index.audit.head()[0]
     try:
         while count := forwarder.forward():
             sent += count
@@ -90,7 +93,14 @@ def forward_trail(archive: OpenedArchive) -> dict[str, object]:
             f"{url} did not take the audit trail ({_reason(error)}): it is sent from the same event on when "
             "you try again.",
         ) from None
-    return {"receiver": url, "events": sent, "sequence": archive.index.audit_positions.position(_SYSLOG)}
+    sequence = archive.index.audit_positions.position(forwarder.position_name)
+    if sequence < head:
+        raise ServiceError(
+            "receiver-busy",
+            f"another process, such as a running service, sends the audit trail to {url}: it is at event "
+            f"{sequence} of {head}. Look again in a minute.",
+        )
+    return {"receiver": url, "events": sent, "sequence": sequence}
 
 
 @contextmanager
@@ -116,12 +126,20 @@ def _follow(forwarder: Forwarder, url: str, ended: threading.Event) -> None:
     while not ended.wait(pause):
         try:
             pause = 0.0 if forwarder.forward() else _LOOK_SECONDS
-        except (OSError, CatalogError) as error:
+        except Exception as error:  # a thread that ends would end without a word
             pause = min(max(2 * pause, _LOOK_SECONDS), _LONGEST_PAUSE_SECONDS)
             _log.warning("the audit trail waits for %s (%s)", url, _reason(error))
 
 
-def _reason(error: OSError | CatalogError) -> str:
+def _position_name(receiver: Receiver) -> str:
+    """The name of the position at a receiver: another one gets the trail from its beginning."""
+    return f"syslog-{hashlib.sha256(receiver.address.lower().encode('utf-8', 'replace')).hexdigest()[:16]}"
+
+
+def _reason(error: Exception) -> str:
+    """Why it failed; of an error that nobody expects only its type, for its text may hold an event."""
     if isinstance(error, CatalogError):
         return error.code
-    return (error.strerror or type(error).__name__).lower()
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return type(error).__name__

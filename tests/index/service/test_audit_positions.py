@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+
+import pytest
 
 from medsiglip.index.case_index import CaseIndex
 
@@ -27,3 +29,13 @@ def test_one_holder_moves_a_position_forward(index: CaseIndex) -> None:
     assert positions.take("syslog", "one", LONG) == 5
     assert not positions.move("syslog", "other", 9)
     assert positions.position("syslog") == 5
+
+
+def test_the_clock_is_that_of_the_database(index: CaseIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    positions = index.audit_positions
+    assert positions.take("syslog", "one", LONG) == 0
+    ahead = datetime.now(UTC) + timedelta(hours=1)
+    with monkeypatch.context() as patched:
+        patched.setattr("medsiglip.index.service.audit_positions.now_of", lambda _: ahead)
+        assert positions.take("syslog", "other", LONG) == 0
+    assert positions.take("syslog", "one", LONG) is None

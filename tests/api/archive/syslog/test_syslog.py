@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import ssl
 import subprocess
 import time
@@ -15,7 +16,9 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from medsiglip.api.archive.syslog.forwarding import PORTION, Forwarder
+from medsiglip.api.archive.syslog import forwarding as forwarding_module
+from medsiglip.api.archive.syslog.delivery import Receiver
+from medsiglip.api.archive.syslog.forwarding import PORTION, Forwarder, forwarding
 from medsiglip.api.archive.syslog.message import STUDIES_IN_ONE, messages
 from medsiglip.api.errors import ServiceError
 from medsiglip.api.http.app import create_app
@@ -141,7 +144,7 @@ def test_what_a_receiver_did_not_read_is_sent_again(index: CaseIndex) -> None:
     with pytest.raises(ConnectionRefusedError):
         forwarder.forward()
     assert [int(parsed(one)["sequence"]) for one in receiver.messages()] == list(range(1, 301))
-    assert index.audit_positions.position("syslog") == 300
+    assert index.audit_positions.position(forwarder.position_name) == 300
 
 
 def test_a_process_that_is_killed_before_it_noted_a_portion_sends_it_again(
@@ -162,31 +165,22 @@ def test_a_process_that_is_killed_before_it_noted_a_portion_sends_it_again(
     assert [int(parsed(one)["sequence"]) for one in receiver.messages()] == [1, 2, 3, 1, 2, 3]
 
 
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate of 127.0.0.1 with its key, in one file."""
+    file = tmp_path_factory.mktemp("certificate") / "both.pem"
+    words = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=syslog"
+    named = ["-addext", "subjectAltName=IP:127.0.0.1", "-out", f"{file}.crt", "-keyout", f"{file}.key"]
+    subprocess.run([*words.split(), *named], check=True, capture_output=True)
+    file.write_bytes(Path(f"{file}.crt").read_bytes() + Path(f"{file}.key").read_bytes())
+    return file
+
+
 def test_a_receiver_is_known_by_its_certificate(
-    index: CaseIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    index: CaseIndex, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
-    subprocess.run(
-        [
-            *(
-                "openssl",
-                "req",
-                "-x509",
-                "-newkey",
-                "rsa:2048",
-                "-nodes",
-                "-days",
-                "2",
-                "-subj",
-                "/CN=syslog",
-            ),
-            *("-addext", "subjectAltName=IP:127.0.0.1", "-out", str(certificate), "-keyout", str(key)),
-        ],
-        check=True,
-        capture_output=True,
-    )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    context.load_cert_chain(certificate)
     add(index, 4)
     with small_receiver(context) as receiver:
         forwarder = Forwarder(index, f"tls://127.0.0.1:{receiver.port}")
@@ -197,6 +191,68 @@ def test_a_receiver_is_known_by_its_certificate(
     assert [int(parsed(one)["sequence"]) for one in receiver.messages()] == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("highest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("count", [1, PORTION])
+def test_a_receiver_that_refuses_this_service_has_received_nothing(
+    index: CaseIndex, certificate: Path, monkeypatch: pytest.MonkeyPatch, highest: ssl.TLSVersion, count: int
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    context.maximum_version = highest
+    context.verify_mode = ssl.CERT_REQUIRED  # of a certificate that this service does not show
+    context.load_verify_locations(certificate)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    add(index, count)
+    with small_receiver(context) as receiver:
+        forwarder = Forwarder(index, f"tls://127.0.0.1:{receiver.port}")
+        for _ in range(3):
+            with pytest.raises(OSError, match=r"[Hh]andshake|HANDSHAKE|reset"):
+                forwarder.forward()
+    assert receiver.messages() == []
+    assert index.audit_positions.position(forwarder.position_name) == 0
+
+
+def test_a_receiver_that_reads_nothing_holds_no_portion_for_ever() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        receiver = Receiver("tcp", "127.0.0.1", int(frozen.getsockname()[1]))
+        with pytest.raises(TimeoutError):
+            receiver.deliver([b"x" * 1_000_000] * 30, seconds=0.2)
+
+
+def test_another_receiver_gets_the_trail_from_its_beginning(index: CaseIndex) -> None:
+    add(index, 3)
+    with small_receiver() as one, small_receiver() as other:
+        assert Forwarder(index, f"tcp://127.0.0.1:{one.port}").forward() == 3
+        add(index, 1)
+        assert Forwarder(index, f"tcp://127.0.0.1:{other.port}").forward() == 4
+        assert Forwarder(index, f"tcp://127.0.0.1:{one.port}").forward() == 1
+    assert [len(one.messages()), len(other.messages())] == [4, 4]
+
+
+def test_the_thread_goes_on_after_any_error(
+    index: CaseIndex, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    add(index, 2)
+    forward, tries = Forwarder.forward, []
+
+    def spoilt(self: Forwarder) -> int:
+        tries.append(1)
+        if len(tries) == 1:
+            raise ValueError("of an event: ANNA")
+        return forward(self)
+
+    monkeypatch.setattr(Forwarder, "forward", spoilt)
+    monkeypatch.setattr(forwarding_module, "_LOOK_SECONDS", 0.05)
+    with small_receiver() as receiver, forwarding(index, f"tcp://127.0.0.1:{receiver.port}"):
+        until = time.monotonic() + 20
+        while len(receiver.messages()) < 2 and time.monotonic() < until:
+            time.sleep(0.02)
+    assert [int(parsed(one)["sequence"]) for one in receiver.messages()] == [1, 2]
+    assert "ValueError" in caplog.text
+    assert "ANNA" not in caplog.text
+
+
+@pytest.mark.long
 def test_the_service_answers_while_the_receiver_is_away_and_sends_all_later(tmp_path: Path) -> None:
     port = free_port()
     settings = Settings(home=tmp_path / "home", audit_syslog=f"tcp://127.0.0.1:{port}")
@@ -220,6 +276,13 @@ def test_the_command_sends_what_waits(tmp_path: Path, monkeypatch: pytest.Monkey
         monkeypatch.setenv("MEDSIGLIP_AUDIT_SYSLOG", f"tcp://127.0.0.1:{receiver.port}")
         answer = run("--home", home, "--json", "audit", "forward").json
         assert (answer["events"], answer["sequence"]) == (1, 1)
+        with CaseIndex.open(home) as other:  # holds the receiver, as a running service does
+            name = Forwarder(other, f"tcp://127.0.0.1:{receiver.port}").position_name
+            add(other, 1)
+            assert other.audit_positions.take(name, "another", timedelta(minutes=1)) == 1
+        busy = run("--home", home, "--json", "audit", "forward")
+        assert busy.code != 0
+        assert "receiver-busy" in busy.out + busy.err
     assert [parsed(one)["action"] for one in receiver.messages()] == ["create-key"]
 
 
