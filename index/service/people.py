@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Row, insert, select, text, update
+from sqlalchemy import Row, delete, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
+from medsiglip.index.catalogue.browsing.schema import sessions
 from medsiglip.index.catalogue.database import Database
 from medsiglip.index.catalogue.service_schema import api_keys
 from medsiglip.index.service.api_keys import SCOPES, ApiKey, key_of
@@ -49,6 +50,13 @@ class People:
                 connection.execute(changed)
                 row = connection.execute(select(api_keys).where(api_keys.c.id == key_id)).one()
         return None if row.revoked_at is not None else key_of(row)
+
+    def lost_access(self, issuer: str, subject: str) -> None:
+        """The person may do nothing any more: all sessions end. Nothing happens where they never met."""
+        key_id = person_id(issuer, subject)
+        with self._database.write_service_tables() as connection:
+            connection.execute(update(api_keys).where(api_keys.c.id == key_id).values(scopes=[]))
+            connection.execute(delete(sessions).where(sessions.c.key_id == key_id))
 
     def _made(self, key_id: str, name: str, scopes: list[str]) -> Row[Any]:
         values = {"id": key_id, "secret_hash": NO_SECRET, "scopes": scopes, "created_at": datetime.now(UTC)}

@@ -62,14 +62,14 @@ class BearerGate:
         """The caller of a token; raises ServiceError `wrong-token`, `no-access`, `rate-limited`,
         `provider-unreachable`, `wrong-provider`.
         """
-        network = network_of(address)
-        if wait := self._wrong.wait(network):
-            raise ServiceError("rate-limited", "too many wrong tokens came from this address.", wait)
         try:
             person = self._check.access_token(token)
         except ServiceError as error:
-            if error.code == "wrong-token":
-                self._wrong.take(network)
+            # Nobody guesses a signature, so a right token is let in whatever else comes from its address.
+            if error.code == "wrong-token" and (wait := self._wrong.take(network_of(address))):
+                raise ServiceError(
+                    "rate-limited", "too many wrong tokens came from this address.", wait
+                ) from None
             raise
         found = self._people.met(self._issuer, person.subject, person.name, person.scopes, signs_in=False)
         if found is None:

@@ -31,7 +31,6 @@ USABLE_SECONDS = 3600.0
 PAUSE_SECONDS = 10.0
 """The shortest time between two questions for keys, whatever keys tokens name."""
 _TIMEOUT_SECONDS = 10.0
-_LONGEST_WAIT_SECONDS = 20.0
 _MOST_BYTES = 1 << 20
 _DISCOVERY = "/.well-known/openid-configuration"
 
@@ -68,9 +67,8 @@ class Provider:
         known = self._known
         if known is not None and self._is_enough(known, key_id):
             return known
-        # While another thread asks, only those wait who can do nothing with what is known.
-        wait = _LONGEST_WAIT_SECONDS if known is None or not self._is_usable(known) else 0.0
-        if not self._asking.acquire(timeout=wait):
+        # Whoever is unknown can come here, so nobody waits in a thread for another's question.
+        if not self._asking.acquire(blocking=False):
             if known is None or not self._is_usable(known):
                 raise _unreachable("another request still waits for it")
             return known

@@ -7,10 +7,12 @@ signs in, with the code of what went wrong.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import RedirectResponse, Response
 
@@ -22,7 +24,7 @@ from medsiglip.api.http.oidc.attempt import Attempt, Attempts, remove_cookie, se
 from medsiglip.api.http.oidc.bearer import BearerGate
 from medsiglip.api.http.oidc.configuration import OidcConfiguration, oidc_configuration
 from medsiglip.api.http.oidc.provider import Provider
-from medsiglip.api.http.oidc.tokens import TokenCheck, refused
+from medsiglip.api.http.oidc.tokens import TokenCheck, no_access, refused
 from medsiglip.api.http.rate_limits import TokenBuckets
 from medsiglip.api.http.sessions.cookies import put_token, token_of
 from medsiglip.api.http.sessions.session_gate import SessionGate
@@ -36,6 +38,9 @@ SIGN_IN = "/app/session/oidc"
 _SCREEN = "/app/"
 _BEGUN_PER_MINUTE = 120
 _BEGUN_AT_ONCE = 60
+_AT_ONCE = 8
+"""Sign-ins that may wait for the provider in a thread: the other threads are for those who have a key."""
+_MOST_WAITING = 100
 _LONGEST_CODE = 4096
 _log = logging.getLogger("medsiglip.service")
 router = APIRouter(include_in_schema=False)
@@ -50,6 +55,8 @@ class OidcSignIn:
         self.check = TokenCheck(configuration, self.provider)
         self.attempts = Attempts()
         self.begun = TokenBuckets(_BEGUN_PER_MINUTE, _BEGUN_AT_ONCE)
+        self.returned = TokenBuckets(_BEGUN_PER_MINUTE, _BEGUN_AT_ONCE)
+        self.limiter = CapacityLimiter(_AT_ONCE)
 
 
 def open_oidc(app: FastAPI, archive: Archive, settings: Settings) -> None:
@@ -62,12 +69,15 @@ def open_oidc(app: FastAPI, archive: Archive, settings: Settings) -> None:
 
 
 @router.get(SIGN_IN)
-def begin(request: Request) -> Response:
+async def begin(request: Request) -> Response:
     """Send the browser to the provider, with a cookie that its return must fit."""
+    return await _apart(request, lambda: _sent(request))
+
+
+def _sent(request: Request) -> Response:
     try:
         oidc = _oidc(request)
-        if wait := oidc.begun.take(network_of(address_of(request))):
-            raise ServiceError("rate-limited", "too many sign-ins were begun from this address.", wait)
+        _limit(request, oidc.begun)
         known, own = oidc.provider.known(), oidc.configuration
     except ServiceError as error:
         return _back(request, error)
@@ -91,13 +101,33 @@ def begin(request: Request) -> Response:
 
 
 @router.get(f"{SIGN_IN}/callback")
-def callback(
+async def callback(
     request: Request, state: str = "", code: str = "", error: str | None = None, iss: str | None = None
 ) -> Response:
     """Begin the session of the person whom the provider sent back."""
+    return await _apart(request, lambda: _taken(request, state=state, code=code, error=error, iss=iss))
+
+
+async def _apart(request: Request, answer: Callable[[], Response]) -> Response:
+    """An answer that may take as long as the provider does, in one of a few threads."""
+    oidc: OidcSignIn | None = request.app.state.oidc
+    if oidc is None:
+        return answer()
+    if oidc.limiter.statistics().tasks_waiting >= _MOST_WAITING:
+        return _back(request, ServiceError("rate-limited", "too many people sign in at once.", 10.0))
+    return await to_thread.run_sync(answer, limiter=oidc.limiter)
+
+
+def _limit(request: Request, buckets: TokenBuckets) -> None:
+    if wait := buckets.take(network_of(address_of(request))):
+        raise ServiceError("rate-limited", "too many sign-ins came from this address.", wait)
+
+
+def _taken(request: Request, *, state: str, code: str, error: str | None, iss: str | None) -> Response:
     found: OidcSignIn | None = request.app.state.oidc
     try:
         oidc = _oidc(request)
+        _limit(request, oidc.returned)
         person = _returned(request, oidc, state=state, code=code, error=error, iss=iss)
         answer = _begun(request, person, oidc.configuration)
     except Exception as failure:
@@ -129,6 +159,9 @@ def _returned(
     token = oidc.provider.tokens(code, attempt.verifier)
     person = oidc.check.id_token(token, attempt.nonce)
     people = request.app.state.server.archive.index.people
+    if not person.scopes:
+        people.lost_access(own.issuer, person.subject)
+        raise no_access()
     found: ApiKey | None = people.met(own.issuer, person.subject, person.name, person.scopes, signs_in=True)
     if found is None:
         raise ServiceError("no-access", "an administrator of this service has shut you out: ask there.")

@@ -47,9 +47,10 @@ class TokenCheck:
         self._provider = provider
 
     def id_token(self, token: str, nonce: str) -> Person:
-        """The person of an ID token that was made for this service and this sign-in.
+        """The person of an ID token that was made for this service and this sign-in, who may be allowed
+        nothing.
 
-        Raises ServiceError `sign-in-refused`, `no-access`, `provider-unreachable`, `wrong-provider`.
+        Raises ServiceError `sign-in-refused`, `provider-unreachable`, `wrong-provider`.
         """
         own = self._configuration
         claims = self._claims(token, own.client_id, "sign-in-refused")
@@ -72,7 +73,10 @@ class TokenCheck:
         claims = self._claims(token, audience, "wrong-token")
         if "nonce" in claims or claims.get("typ") == "ID":
             raise refused("wrong-token", "says who signed in and is no access token")
-        return self._person(claims)
+        person = self._person(claims)
+        if not person.scopes:
+            raise no_access()
+        return person
 
     def _claims(self, token: str, audience: str, code: str) -> dict[str, Any]:
         import jwt
@@ -125,12 +129,6 @@ class TokenCheck:
         if not 0 < len(subject) <= _LONGEST_SUBJECT:
             raise refused("sign-in-refused", "names nobody")
         scopes = allowed_scopes(self._configuration, claims)
-        if not scopes:
-            raise ServiceError(
-                "no-access",
-                "the provider knows you, and nothing that it says of you opens this service: ask its "
-                "administrator for a role of oidc_scopes.",
-            )
         return Person(subject, _name(claims, subject), scopes, int(claims["exp"]))
 
 
@@ -163,6 +161,15 @@ def _name(claims: Mapping[str, Any], subject: str) -> str:
         if isinstance(value, str) and value.strip():
             return value.strip()
     return subject
+
+
+def no_access() -> ServiceError:
+    """The refusal of somebody who has no role here."""
+    return ServiceError(
+        "no-access",
+        "the provider knows you, and nothing that it says of you opens this service: ask its administrator "
+        "for a role of oidc_scopes.",
+    )
 
 
 def refused(code: str, why: str) -> ServiceError:
