@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -44,6 +45,8 @@ from medsiglip.index.storage.sweeping import sweep
 from medsiglip.index.vectors import Dtype
 
 DEFAULTS = SearchOptions()
+FORGET_SECONDS = 5.0
+"""For so long a deletion goes on to tell the vector engine, which a worker or a search does else."""
 
 
 class CaseIndex(CaseUpkeep):
@@ -172,11 +175,20 @@ class CaseIndex(CaseUpkeep):
         study or of one of its instances; and, as their paths may name the patient, of refused files without a
         readable UID in the same folders or archives.
         """
-        return deletion.remove_study(self._database, study_instance_uid, pacs)
+        removal = deletion.remove_study(self._database, study_instance_uid, pacs)
+        self._forget_in_engine()
+        return removal
 
     def remove_patient(self, patient_key: str, pacs: deletion.PacsNames | None = None) -> Removal:
         """Delete all of a patient, as `remove_study` does; raises `CatalogError` `unknown-patient`."""
-        return deletion.remove_patient(self._database, patient_key, pacs)
+        removal = deletion.remove_patient(self._database, patient_key, pacs)
+        self._forget_in_engine()
+        return removal
+
+    def _forget_in_engine(self) -> None:
+        """Have the vector engine delete vectors now; one that is away, or has much to do, is told later."""
+        with suppress(CatalogError):
+            self.feed_engine(FORGET_SECONDS)
 
     # Looking up cases
 
@@ -231,7 +243,8 @@ class CaseIndex(CaseUpkeep):
         where: Sequence[str] = (),
         exclude_patients: Sequence[str | None] = (),
     ) -> list[list[Hit]]:
-        """The k best of a level for each query, exactly, best first, equal scores by the lower id.
+        """The k best of a level for each query, best first, equal scores by the lower id: exactly where the
+        vectors lie in memory; those in an engine may lack a hit, as an answer of `find` says (`how`).
 
         `queries` is float32 [q, d]; `exclude_patients`, if given, has one patient key or None for each.
         `where` selects images: a series or study is a hit if one of its images passes, and shows the best of
@@ -292,11 +305,11 @@ class CaseIndex(CaseUpkeep):
 
     def vectors(self, image_ids: Sequence[int]) -> NDArray[np.float32]:
         """Stored vectors, float32 [n, d] of unit length; raises `CatalogError` `unknown-image`."""
-        with self._current.loaded() as loaded:
-            try:
-                return loaded.index.rows(np.asarray(image_ids, np.int64))
-            except KeyError as error:
-                raise _unknown_image(error.args[0]) from None
+        ids = np.asarray(image_ids, np.int64)
+        try:
+            return self._current.settled(lambda: self._current.load().index.rows(ids))
+        except KeyError as error:
+            raise _unknown_image(error.args[0]) from None
 
     def study_sets(self, study_instance_uids: Sequence[str]) -> StoredSets:
         """The images of these studies, in order, to compare them; `CatalogError` `unknown-study`."""
@@ -309,11 +322,11 @@ class CaseIndex(CaseUpkeep):
     ) -> NDArray[np.float32]:
         """At most `count` vectors of a level, float32 [m, d], spread evenly over all but one patient's."""
         keys = [] if exclude_patient is None else [exclude_patient]
-        with self._current.loaded() as loaded:
-            with self._database.read() as connection:
-                theirs = case_queries.images_of_patients(connection, keys)
-            left_out = [image_id for image_ids in theirs.values() for image_id in image_ids]
-            return loaded.sample(level, count, np.array(left_out, np.int64))
+        with self._database.read() as connection:
+            theirs = case_queries.images_of_patients(connection, keys)
+        left_out = [image_id for image_ids in theirs.values() for image_id in image_ids]
+        without = np.array(left_out, np.int64)
+        return self._current.settled(lambda: self._current.load().sample(level, count, without))
 
     def image_sample(self, count: int, where: Sequence[str] = ()) -> ImageSample:
         """At most `count` images, spread evenly over all that pass the filters, with their vectors."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -51,11 +52,11 @@ class CaseUpkeep(CaseStores):
         """
         return crash_recovery.announce(self._database, pattern)
 
-    def info(self) -> IndexInfo:
-        """Counts of the home and of the active space."""
+    def info(self, *, asks_engine: bool = True) -> IndexInfo:
+        """Counts of the home and of the active space; those of a vector engine only if it is asked."""
         from medsiglip.index.search.home_info import info
 
-        return info(self._database, self._current)
+        return info(self._database, self._current, asks_engine=asks_engine)
 
     def verify(self, deep: bool = False) -> Verification:
         """Compare SQL, shards and FAISS with each other, reading all of them; with `deep`, also each shard
@@ -67,7 +68,7 @@ class CaseUpkeep(CaseStores):
 
     def check_recall(self, queries: int = 4, k: int = 10) -> float:
         """Mean part of the exact k nearest vectors that a search finds, with stored vectors as queries: 1 for
-        an exact or empty index.
+        an exact or empty index. Of vectors in an engine it is estimated by some thousand of them.
         """
         from medsiglip.index.search.recall import check_recall
 
@@ -103,12 +104,22 @@ class CaseUpkeep(CaseStores):
         self.clean_up()
         return done
 
-    def feed_engine(self) -> bool:
-        """Tell the vector engine what changed, so that searches need not; whether there is an engine."""
+    def feed_engine(self, seconds: float = math.inf, stopped: Callable[[], bool] = lambda: False) -> bool:
+        """Tell the vector engine what changed, so that searches need not; whether there is an engine.
+
+        Raises `CatalogError` `catalog-busy` where more waits after so many `seconds`, or when it was
+        `stopped`; and the errors of the engine.
+        """
         engine = self._current.engine
         if engine is not None:
-            engine.catch_up()
+            engine.catch_up(seconds, stopped)
         return engine is not None
+
+    def engine_answers(self) -> bool:
+        """Whether the vector engine answers now; True without one."""
+        from medsiglip.index.search.home_info import engine_answers
+
+        return engine_answers(self._current)
 
     def export(self, folder: Path) -> int:
         """Write `images.parquet` with a row for each image of the active space; returns their number."""

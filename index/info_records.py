@@ -71,7 +71,8 @@ class SearchInfo:
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
     """The vector engine of a home: its name and address, how many rows it has at each level (None while it
-    cannot be reached), and how many changes it has not been told of.
+    cannot be used, or was not asked), how many changes it has not been told of, and the code of the `problem`
+    for which it cannot be used.
     """
 
     name: str
@@ -79,6 +80,7 @@ class EngineInfo:
     series: int | None
     studies: int | None
     waiting: int
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

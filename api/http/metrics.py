@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from medsiglip.answers.service import WorkerState
     from medsiglip.api.archive.archive import Archive
     from medsiglip.api.encoder.shared_encoder import EncoderStatistics
-    from medsiglip.index.info_records import EngineInfo
 
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"))
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _BATCH_SIZES = tuple(1 << power for power in range(11))
 COUNTS_SECONDS = 15.0
 RECALL_SECONDS = 3600.0
+ENGINE_SECONDS = 2.0
 
 
 class Metrics:
@@ -81,6 +81,7 @@ class ArchiveCollector:
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
         self._counts = SingleFlight(self._count, COUNTS_SECONDS)
+        self._engine_answers = SingleFlight(lambda: archive.index.engine_answers(), COUNTS_SECONDS)
         self._recall = SingleFlight(lambda: archive.index.check_recall(), RECALL_SECONDS)
 
     def describe(self) -> Iterator[Metric]:
@@ -100,6 +101,9 @@ class ArchiveCollector:
         )
         if found is not None:
             yield from found
+        # One that hangs counts as away, and keeps no scrape waiting.
+        is_up = self._engine_answers.get(wait_seconds=ENGINE_SECONDS) is True
+        yield _gauge("medsiglip_vector_engine_up", "Whether the vector engine answers; 1 without one.", is_up)
         recall = self._recall.get(wait_seconds=0.0)
         if recall is not None:
             yield _gauge(
@@ -121,7 +125,7 @@ class ArchiveCollector:
     def _count(self) -> list[Metric]:
         index = self._archive.index
         seconds = index.health.seconds()
-        info = index.info()
+        info = index.info(asks_engine=False)
         jobs = GaugeMetricFamily("medsiglip_jobs", "Jobs by kind and status.", labels=("kind", "status"))
         for (kind, status), count in index.jobs.counts().items():
             jobs.add_metric((kind, status), count)
@@ -139,7 +143,11 @@ class ArchiveCollector:
             _gauge("medsiglip_index_images", "Images in the active space.", info.images),
             _gauge("medsiglip_index_vectors", "Vectors that the search index holds.", info.faiss.ntotal),
             _gauge("medsiglip_index_shards", "Vector files of the active space.", info.shards),
-            *_vector_engine(info.engine),
+            _gauge(
+                "medsiglip_vector_changes_waiting",
+                "Changes that the vector engine has not been told of.",
+                0 if info.engine is None else info.engine.waiting,
+            ),
             jobs,
             _counter("medsiglip_audit_events", "Events in the audit trail.", index.audit.head()[0]),
         ]
@@ -192,16 +200,6 @@ def _workers(workers: Sequence[WorkerState]) -> Iterator[Metric]:
     for one in workers:
         ages.add_metric((one.worker,), one.beat_seconds_ago)
     yield ages
-
-
-def _vector_engine(engine: EngineInfo | None) -> list[Metric]:
-    """The engine that holds the vectors; a home without one has nothing to wait for."""
-    is_up = engine is None or engine.images is not None
-    waiting = 0 if engine is None else engine.waiting
-    return [
-        _gauge("medsiglip_vector_engine_up", "Whether the vector engine answers; 1 without one.", is_up),
-        _gauge("medsiglip_vector_changes_waiting", "Changes that it has not been told of.", waiting),
-    ]
 
 
 def _batches(statistics: EncoderStatistics) -> Metric:

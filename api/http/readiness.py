@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 HELD_SECONDS = 2.0
 WAIT_SECONDS = 5.0
+ENGINE_SECONDS = 2.0
 _TEXT = "chest radiograph"
 _UNIT_TOLERANCE = 1e-2  # bfloat16 has 8 bits
 
@@ -27,12 +28,13 @@ class Readiness:
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
         self._generators = GeneratorChecks()
+        self._engine = SingleFlight(lambda: _check("vector_engine", self._by_engine), HELD_SECONDS)
         self._held = SingleFlight(self._examine, HELD_SECONDS)
 
     def report(self) -> dict[str, Any]:
         """`{"ready": bool, "checks": [{"name", "ok", "detail", "required"}]}`, at most `HELD_SECONDS` old;
         a check that hangs counts as not ready. Generators are not required: everything but their drafts works
-        without them.
+        without them; nor is a vector engine, without which exact searches work.
         """
         found = self._held.get(WAIT_SECONDS)
         if found is None:
@@ -49,7 +51,17 @@ class Readiness:
         }
         checks = [_check(name, part) for name, part in parts.items()]
         ready = all(check["ok"] for check in checks)
+        checks += self._vector_engine()
         return {"ready": ready, "checks": checks + self._generators.checks(self._archive.settings)}
+
+    def _vector_engine(self) -> list[dict[str, Any]]:
+        """Not required, and in a thread of its own: what an engine that hangs does not hold up."""
+        if self._archive.settings.vector_url is None:
+            return []
+        found = self._engine.get(ENGINE_SECONDS)
+        if found is None:
+            found = _outcome("vector_engine", False, f"did not answer within {ENGINE_SECONDS:g} s")
+        return [{**found, "required": False}]
 
     def _database(self) -> str:
         self._archive.index.audit.head()
@@ -84,10 +96,23 @@ class Readiness:
         query = index.sample_vectors(1)
         if not len(query):
             return "the archive holds nothing yet"
+        if self._archive.settings.vector_url is not None:
+            if abs(float(np.linalg.norm(query[0])) - 1) > _UNIT_TOLERANCE:
+                raise ServiceError("bad-search", "a stored vector is not of unit length.")
+            return "read a stored vector"
+        return self._found(query)
+
+    def _found(self, query: Any) -> str:
+        index = self._archive.index
         hits = index.search(query[:1], k=1)[0]
         if not hits or hits[0].score < 1 - _UNIT_TOLERANCE:
             raise ServiceError("bad-search", "a stored image was not found by its own vector.")
         return "found a stored image by its vector"
+
+    def _by_engine(self) -> str:
+        index = self._archive.index
+        query = np.empty(0) if index.space is None else index.sample_vectors(1)
+        return self._found(query) if len(query) else "the archive holds nothing yet"
 
 
 def _check(name: str, part: Callable[[], str]) -> dict[str, Any]:

@@ -55,6 +55,10 @@ T = TypeVar("T")
 POLL_SECONDS = 1.0
 CLEAN_UP_SECONDS = 3600.0
 GRACE_SECONDS = 8.0
+FEED_SECONDS = 20.0
+"""For so long the vector engine is told what changed before the worker looks for the next job."""
+FEED_AGAIN_SECONDS = 30.0
+"""How long an engine that could not be told is left alone."""
 _log = logging.getLogger("medsiglip.worker")
 
 
@@ -79,6 +83,7 @@ class Worker:
         self._run: JobRun | None = None
         self._paused: list[JobRun] = []
         self._stopping = False
+        self._feed_after = -math.inf
         self._renew_settings = renew_settings
         self._reloading = False
         # Not an Event: a signal handler may call `stop` during `get`, and only `SimpleQueue.put` is safe
@@ -106,23 +111,30 @@ class Worker:
                 self._persist(lambda: resend_due_drafts(self._archive))
                 self._persist(lambda: order_release(self._archive))
                 self._persist(lambda: order_recovery(self._archive))
-                self._feed_engine()
                 cleaned = time.monotonic()
             job = self._persist(lambda: self._queue.claim(self.name, tuple(HANDLERS)))
             if job is not None:
                 self._work(job)
-            elif once:
-                self._feed_engine()
-                return
-            else:
+            more_waits = self._feed_engine()
+            if job is None and not more_waits:
+                if once:
+                    return
                 self._sleep(self._poll_seconds)
 
-    def _feed_engine(self) -> None:
-        """Tell the vector engine what jobs changed; while it is away, that waits, and jobs do not."""
+    def _feed_engine(self) -> bool:
+        """Tell the vector engine what changed, for some seconds, so that jobs need not wait for long; whether
+        more is left. While the engine is away, that waits, and jobs do not.
+        """
+        if self._stopping or time.monotonic() < self._feed_after:
+            return False
         try:
-            self._archive.index.feed_engine()
+            self._archive.index.feed_engine(FEED_SECONDS, lambda: self._stopping)
         except CatalogError as error:
+            if error.code == "catalog-busy":
+                return not self._stopping
             _log.warning("%s (%s); it is told later", error, error.code)
+            self._feed_after = time.monotonic() + FEED_AGAIN_SECONDS
+        return False
 
     def stop(self) -> None:
         """End `run`: its jobs are finished or handed back within `GRACE_SECONDS`, after which the process

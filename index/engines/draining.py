@@ -47,13 +47,26 @@ def _no_step(_name: str) -> None:
     """Takes no notice."""
 
 
-def drain(database: Database, engine: VectorEngine, step: Step = _no_step, seconds: float = math.inf) -> int:
-    """Tell an engine all that is in the outbox now; returns how many changes were worked off here. Processes
-    that do so take turns, portion by portion. `step` is called with the name of each step before it is taken.
+def not_stopped() -> bool:
+    """Never stopped."""
+    return False
 
-    Raises `CatalogError` `catalog-busy` where it is not done after so many `seconds`, or where another
-    process takes longer for one portion than writers wait; what was told stays told. It may also raise the
-    errors of the engine, and `missing-shard` or `corrupt-shard`.
+
+def drain(
+    database: Database,
+    engine: VectorEngine,
+    step: Step = _no_step,
+    seconds: float = math.inf,
+    stopped: Callable[[], bool] = not_stopped,
+) -> int:
+    """Tell an engine all that is in the outbox now; returns how many changes were worked off here. Processes
+    that do so take turns, portion by portion. `step` is called with the name of each step before it is taken,
+    and `stopped` is asked after each portion.
+
+    Raises `CatalogError` `catalog-busy` where it is not done after so many `seconds` or when it was stopped,
+    or where another process takes longer for one portion than writers wait; what was told stays told. Raises
+    `wrong-engine` where the home was put to another engine meanwhile, whose changes these are. It may also
+    raise the errors of the engine, and `missing-shard` or `corrupt-shard`.
     """
     with database.read() as connection:
         last = newest(connection)
@@ -61,24 +74,27 @@ def drain(database: Database, engine: VectorEngine, step: Step = _no_step, secon
         return 0
     done, deadline = 0, time.monotonic() + seconds
     while True:
-        with _only_drainer(database):
+        with _only_drainer(database, seconds):
             portion = _worked_off(database, engine, last, step)
             if portion is None:
                 return done
             step("note")
             _delete(database, portion.changes)
         done += len(portion.changes)
-        if time.monotonic() >= deadline and _is_left(database, last):
-            raise _busy(database, seconds)
+        if (time.monotonic() >= deadline or stopped()) and _is_left(database, last):
+            raise busy(database)
 
 
 def _worked_off(database: Database, engine: VectorEngine, last: int, step: Step) -> Portion | None:
     """The next portion, of which the engine was told all; None where nothing is left."""
     for attempt in range(_ATTEMPTS):
         with database.read() as connection:
+            held = outbox.engine_of(connection)
             portion = next_portion(connection, last)
         if portion is None:
             return None
+        if held != engine.name:
+            raise wrong_engine(database, held, engine.name)
         try:
             _tell(database, engine, portion, step)
             return portion
@@ -139,9 +155,11 @@ def _delete(database: Database, changes: list[int]) -> None:
 
 
 @contextmanager
-def _only_drainer(database: Database) -> Iterator[None]:
-    """Held by one thread of all processes at a time; it ends with its process."""
-    deadline = time.monotonic() + database.busy_seconds
+def _only_drainer(database: Database, seconds: float) -> Iterator[None]:
+    """Held by one thread of all processes at a time; it ends with its process. It is waited for as long as
+    writers wait, and at most so many seconds.
+    """
+    deadline = time.monotonic() + min(seconds, database.busy_seconds)
     if database.is_sqlite:
         descriptor = os.open(database.home / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -168,7 +186,7 @@ def _locked(descriptor: int) -> bool:
 def _wait(is_mine: Callable[[], bool], database: Database, deadline: float) -> None:
     while not is_mine():
         if time.monotonic() >= deadline:
-            raise _busy(database, database.busy_seconds)
+            raise busy(database)
         time.sleep(_PAUSE)
 
 
@@ -179,11 +197,21 @@ def _is_left(database: Database, last: int) -> bool:
         return connection.execute(first).first() is not None
 
 
-def _busy(database: Database, seconds: float) -> CatalogError:
+def busy(database: Database) -> CatalogError:
+    """`catalog-busy`, with how many changes wait."""
     with database.read() as connection:
         left = outbox.waiting(connection)
     return CatalogError(
         "catalog-busy",
-        f"The vector engine of {database.home} has been told what changed for {seconds:g} seconds, "
-        f"and {left} changes wait; run this again later, and have `medsiglip worker` run beside.",
+        f"The vector engine of {database.home} is being told what changed, and {left} changes wait; run this "
+        "again later, and have `medsiglip worker` run beside.",
+    )
+
+
+def wrong_engine(database: Database, held: str | None, named: str) -> CatalogError:
+    """`wrong-engine`, for a home that is put to another than the setting names."""
+    return CatalogError(
+        "wrong-engine",
+        f"The vectors of {database.home} are put to {held or 'no engine'}, and the setting vector_url names "
+        f"{named}; set it back, or run `index rebuild` to move the vectors there.",
     )

@@ -158,6 +158,9 @@ class VectorEngine(Protocol):
     def count(self, collection: Collection) -> int:
         """How many rows a collection has; 0 for one that was never put to."""
 
+    def spaces(self) -> list[int]:
+        """The row ids of all spaces of the home that there are collections of, ascending."""
+
     def drop(self, space_id: int) -> None:
         """Remove all collections of a space; none is no error. The next `put` makes them again."""
 

@@ -7,9 +7,11 @@ off in any order and more than once. A home without an engine has no rows.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sqlalchemy import ColumnElement, Connection, Integer, exists, func, insert, literal, select, update
 
-from medsiglip.index.catalogue.schema import home, images, vector_changes
+from medsiglip.index.catalogue.schema import home, images, spaces, vector_changes
 
 PUT, GONE, DROP = "put", "gone", "drop"
 """What happened: an image is new or its facts changed; it is about to be deleted; all of its space is."""
@@ -37,11 +39,14 @@ def note_dropped(connection: Connection, space_id: int) -> None:
     connection.execute(insert(vector_changes).from_select(_COLUMNS, row))
 
 
-def refill(connection: Connection, engine: str) -> None:
-    """Make `engine` the one of the home, and have everything put to it afresh, in a write transaction."""
+def refill(connection: Connection, engine: str, held: Collection[int] = ()) -> None:
+    """Make `engine` the one of the home, and have everything put to it afresh, in a write transaction. What
+    it may have of the home, of spaces that exist or of those that it has `held`, is dropped first.
+    """
     connection.execute(update(home).values(vector_engine=engine))
     connection.execute(vector_changes.delete())
-    for space_id in connection.execute(select(images.c.space_id).distinct()).scalars().all():
+    there = connection.execute(select(spaces.c.id)).scalars().all()
+    for space_id in sorted({*there, *held}):
         note_dropped(connection, space_id)
     note_put(connection)
 

@@ -5,6 +5,7 @@ Each collection is a table `vectors_<space>_<level>` of the catalogue's own data
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -47,6 +48,7 @@ _LEAST = (0, 8)
 # Limits of hnsw.ef_search, and of an indexed halfvec (pgvector's README).
 _MOST_EF, _LEAST_EF = 1000, 100
 _MOST_VALUES = 4000
+_TABLE = re.compile(rf"vectors_(\d+)_(?:{'|'.join(LEVELS)})")
 # The first number of the advisory lock under which tables are made.
 _LOCK = 5064663
 # The header and trailer of binary COPY (postgresql.org/docs/current/sql-copy.html).
@@ -175,6 +177,12 @@ class PgVectorEngine:
             return 0
         with self._database.read() as connection:
             return int(connection.execute(text(f"SELECT count(*) FROM {_name(collection)}")).scalar_one())
+
+    def spaces(self) -> list[int]:
+        """As in `VectorEngine`."""
+        with self._database.read() as connection:
+            names = inspect(connection).get_table_names()
+        return sorted({int(found[1]) for found in map(_TABLE.fullmatch, names) if found is not None})
 
     def drop(self, space_id: int) -> None:
         """As in `VectorEngine`."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from typing import TypeVar
 
 from sqlalchemy import Connection, select
 
@@ -20,6 +21,7 @@ from medsiglip.index.search.loaded import LoadedSpace
 from medsiglip.index.search.space_loader import SpaceLoader
 from medsiglip.index.vectors import Vectors
 
+Result = TypeVar("Result")
 # Another process may merge shards between the reading of a shard's name and of its file; then the catalogue
 # has changed.
 _ATTEMPTS = 5
@@ -77,8 +79,19 @@ class CurrentSpace:
     def view(self) -> Iterator[tuple[LoadedSpace, Connection]]:
         """The vectors, up to date, and a read connection that sees the same version of the catalogue.
 
-        Raises `CatalogError` `no-space`, `missing-shard` or `corrupt-shard`.
+        Raises `CatalogError` `no-space`, `missing-shard` or `corrupt-shard`, and `too-many-connections` where
+        the searches of an engine leave none.
         """
+        if self.engine is None:
+            with self._viewed() as found:
+                yield found
+            return
+        with self.engine.view() as use, self._viewed() as found:
+            use(found[1])
+            yield found
+
+    @contextmanager
+    def _viewed(self) -> Iterator[tuple[LoadedSpace, Connection]]:
         with self._database.read() as connection:
             held = self._held
             if held is not None and held[1].version == _version(connection)[0]:
@@ -120,6 +133,18 @@ class CurrentSpace:
         if self.engine is not None:
             return EngineSpaceLoader(self._database, active, self.engine)
         return SpaceLoader(self._database, active, queries, kind=self._kind)
+
+    def settled(self, call: Callable[[], Result]) -> Result:
+        """What a call that reads vectors of a view gives. It is made anew where the vectors lie in an engine
+        and another process forgot or moved some of them, so that their shards are not there any more.
+        """
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return call()
+            except CatalogError as error:
+                if self.engine is None or error.code != "changed-meanwhile":
+                    raise
+        return call()
 
     def load(self) -> LoadedSpace:
         """The vectors, up to date; they stay as they are for as long as they are used."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,12 +21,13 @@ from medsiglip.index.engines.home_engine import HomeEngine
 from medsiglip.index.engines.shard_rows import ShardRows
 from medsiglip.index.group_means import NO_SPREAD, Members
 from medsiglip.index.records import Level
-from medsiglip.index.search.engines.engine_search import ImageSearch, MeansSearch
+from medsiglip.index.search.engines.engine_search import ImageSearch, MeansSearch, Shelved
 from medsiglip.index.search.group_level import GroupLevel
 from medsiglip.index.search.image_owners import ImageOwners
 from medsiglip.index.search.kinds.index_kinds import DEFAULT, ChosenKind
 from medsiglip.index.search.kinds.vector_search import IdPlaces, VectorSearch
 from medsiglip.index.search.loaded import DerivedLevel, LoadedSpace
+from medsiglip.index.storage.sweeping import forget_copies
 from medsiglip.index.vectors import Ids
 
 _LEVELS: tuple[Level, Level] = ("series", "study")
@@ -56,7 +58,7 @@ class EngineSpaceLoader:
 
     def __init__(self, database: Database, active: ActiveSpace, engine: HomeEngine) -> None:
         self.active = active
-        name = engine.engine.name
+        name = engine.name
         self.chosen = ChosenKind(name.partition(":")[0], DEFAULT, f"the setting vector_url names {name}")
         self._database = database
         self._engine = engine
@@ -64,6 +66,9 @@ class EngineSpaceLoader:
 
     def caught_up(self, state: LoadedSpace | None, *, afresh: bool = False) -> LoadedSpace:
         """The newest state, made from an earlier one if there is one."""
+        if state is None:
+            with suppress(OSError):  # a home that cannot be written
+                forget_copies(self._database)
         with self._database.read() as connection:
             version = connection.execute(select(home_table.c.version)).scalar_one()
             return self._made(state, connection, version)
@@ -91,9 +96,21 @@ class EngineSpaceLoader:
         owners = ImageOwners(*map(np.concatenate, zip(kept, listed[:, 1:].T, strict=True)))
         self._rows.keep(live.values())
         collection = Collection(self.active.row_id, "image", self.active.space.dimension)
-        index = ImageSearch(self._engine, collection, places, owners.shard, live, self._rows)
+        index = ImageSearch(self._engine, collection, places, owners.shard, live, self._rows, self._look_up)
         levels = {level: EngineLevel(GroupLevel(index), level=level) for level in _LEVELS}
         return LoadedSpace(self.active, version, index, places, owners, live, levels)
+
+    def _look_up(self, ids: Ids) -> Shelved:
+        statement = select(images.c.id, images.c.shard_id, shards.c.name).join(
+            shards, images.c.shard_id == shards.c.id
+        )
+        with self._database.read() as connection:
+            rows = connection.execute(
+                statement.where(one_of(images.c.id, ids.tolist())).order_by(images.c.id)
+            ).all()
+        named = {row[1]: row[2] for row in rows}
+        held = np.array([row[:2] for row in rows], np.int64).reshape(-1, 2)
+        return Shelved(held[:, 0], held[:, 1], named)
 
     # Nothing is saved: what a state is made of is in the catalogue.
 

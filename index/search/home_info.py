@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Table, func, select
@@ -19,6 +20,7 @@ from medsiglip.index.catalogue.schema import (
 )
 from medsiglip.index.catalogue.spaces import ActiveSpace
 from medsiglip.index.engines.engine import LEVELS, Collection
+from medsiglip.index.engines.home_engine import HomeEngine
 from medsiglip.index.errors import OUTAGES, CatalogError
 from medsiglip.index.info_records import (
     AnswerInfo,
@@ -33,9 +35,14 @@ from medsiglip.index.search.current_space import CurrentSpace
 from medsiglip.index.search.kinds.index_kinds import DEFAULT, ChosenKind, device_of
 from medsiglip.index.search.kinds.vector_search import VectorSearch
 
+# Errors of an engine that cannot be used now: it is shown as away, with the code.
+_AWAY = OUTAGES | {"bad-engine", "engine-refused", "missing-extra", "no-pgvector", "wrong-engine"}
 
-def info(database: Database, space: CurrentSpace) -> IndexInfo:
-    """Counts of the home; images, vectors and FAISS of the active space."""
+
+def info(database: Database, space: CurrentSpace, *, asks_engine: bool = True) -> IndexInfo:
+    """Counts of the home; images, vectors and FAISS of the active space. A vector engine is asked for its
+    rows only if it is to be, which takes as long as it takes to answer.
+    """
     active = space.find()
     faiss, search = FaissInfo(DEFAULT.spec, 0, DEFAULT.device), None
     if active is not None:
@@ -62,23 +69,42 @@ def info(database: Database, space: CurrentSpace) -> IndexInfo:
             shards=shard_count,
             faiss=faiss,
             search=search,
-            engine=None if active is None else _engine_info(space, active),
+            engine=None if active is None else _engine_info(space, active, asks_engine),
         )
 
 
-def _engine_info(space: CurrentSpace, active: ActiveSpace) -> EngineInfo | None:
+def engine_answers(space: CurrentSpace) -> bool:
+    """Whether the engine of a home can be used; True without one."""
+    active = space.find()
+    if space.engine is None or active is None:
+        return True
+    counts, _ = _rows(space.engine, active, ("study",))
+    return counts["study"] is not None
+
+
+def _engine_info(space: CurrentSpace, active: ActiveSpace, asks: bool) -> EngineInfo | None:
     home = space.engine
     if home is None:
         return None
-    waiting, counts = home.waiting(), dict[Level, int | None]()
-    for level in LEVELS:
-        try:
+    counts, problem = _rows(home, active, LEVELS if asks else ())
+    return EngineInfo(home.name, counts["image"], counts["series"], counts["study"], home.waiting(), problem)
+
+
+def _rows(
+    home: HomeEngine, active: ActiveSpace, levels: Sequence[Level]
+) -> tuple[dict[Level, int | None], str | None]:
+    """How many rows an engine has at these levels, None for the others; and, where it cannot be used, the
+    code of the first error, after which it is not asked again.
+    """
+    counts: dict[Level, int | None] = dict.fromkeys(LEVELS)
+    try:
+        for level in levels:
             counts[level] = home.engine.count(Collection(active.row_id, level, active.space.dimension))
-        except CatalogError as error:
-            if error.code not in OUTAGES:
-                raise
-            counts[level] = None
-    return EngineInfo(home.name, counts["image"], counts["series"], counts["study"], waiting)
+    except CatalogError as error:
+        if error.code not in _AWAY:
+            raise
+        return dict.fromkeys(LEVELS), error.code
+    return counts, None
 
 
 def _search_info(index: VectorSearch, chosen: ChosenKind) -> SearchInfo:

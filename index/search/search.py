@@ -39,8 +39,6 @@ from medsiglip.index.search.ranking.set_ranking import SetRanking
 from medsiglip.index.search_records import Asked, Explanation, FilterStep, Found, SearchOptions
 from medsiglip.index.vectors import Vectors, unit_length
 
-_ATTEMPTS = 10
-
 
 def search(
     space: CurrentSpace,
@@ -73,14 +71,7 @@ def search(
 
 def find(space: CurrentSpace, asked: Sequence[Asked], options: SearchOptions) -> list[Found]:
     """What is found for each question, all asked in the same way; see `CaseIndex.find`."""
-    for _ in range(_ATTEMPTS - 1):
-        try:
-            return _find(space, asked, options)
-        except CatalogError as error:
-            # With vectors in an engine the shards are read, which others may delete or merge meanwhile.
-            if error.code != "missing-shard" or space.engine is None:
-                raise
-    return _find(space, asked, options)
+    return space.settled(lambda: _find(space, asked, options))
 
 
 def _find(space: CurrentSpace, asked: Sequence[Asked], options: SearchOptions) -> list[Found]:

@@ -16,6 +16,10 @@ from medsiglip.index.search.set_to_set import StoredSets
 
 def study_sets(space: CurrentSpace, study_instance_uids: Sequence[str]) -> StoredSets:
     """The images of these studies, in this order; see `CaseIndex.study_sets`."""
+    return space.settled(lambda: _study_sets(space, study_instance_uids))
+
+
+def _study_sets(space: CurrentSpace, study_instance_uids: Sequence[str]) -> StoredSets:
     with space.view() as (loaded, connection):
         named = one_of(studies.c.study_instance_uid, study_instance_uids)
         rows = connection.execute(select(studies.c.study_instance_uid, studies.c.id).where(named))

@@ -46,6 +46,16 @@ def table(
             source = ShardVectors(connection, database.objects, active)
             few = np.array(passing_images(connection, where, among), np.int64)
             return columns(connection, source, level, few, given)
+    return space.settled(lambda: _table(space, level, where, among, given))
+
+
+def _table(
+    space: CurrentSpace,
+    level: Level,
+    where: Sequence[str],
+    among: Sequence[str] | None,
+    given: Sequence[LabelRecord] | None,
+) -> CaseTable:
     with space.view() as (loaded, connection):
         chosen = loaded.index.ids
         if where or among is not None:

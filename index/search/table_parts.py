@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -23,14 +24,18 @@ def table_parts(
         passing = passing_by_study(connection, where)
     for part in _parts(passing[:, 0], passing[:, 1], images_at_once):
         if space.is_loaded:
-            with space.view() as (loaded, connection):
-                held = part[np.isin(part, loaded.index.ids)]
-                found = columns(connection, loaded, level, held, None)
+            found = space.settled(partial(_part, space, level, part))
         else:
             with database.read() as connection:
                 source = ShardVectors(connection, database.objects, active)
                 found = columns(connection, source, level, part, None)
         yield found
+
+
+def _part(space: CurrentSpace, level: Level, part: Ids) -> CaseTable:
+    with space.view() as (loaded, connection):
+        held = part[np.isin(part, loaded.index.ids)]
+        return columns(connection, loaded, level, held, None)
 
 
 def _parts(image_ids: Ids, study_ids: Ids, most: int) -> Iterator[Ids]:

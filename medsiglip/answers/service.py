@@ -49,7 +49,9 @@ class AnswerCounts(Answer):
 
 
 class SearchKind(Answer):
-    """How vectors are searched, and why so; `recall` is of approximate answers, null where all are exact."""
+    """How vectors are searched, and why so; `recall` is of approximate answers, null where all are exact, or
+    where they are those of a vector engine, whose recall is not measured.
+    """
 
     kind: str
     why: str
@@ -60,8 +62,8 @@ class SearchKind(Answer):
 
 
 class EngineRows(Answer):
-    """The vector engine: its name and address, its rows at each level (null while it is away), and how many
-    changes it has not been told of.
+    """The vector engine: its name and address, its rows at each level (null while it cannot be used), how
+    many changes it has not been told of, and the code of the `problem` for which it cannot be used.
     """
 
     name: str = Field(examples=["pgvector"])
@@ -69,6 +71,7 @@ class EngineRows(Answer):
     series: int | None
     studies: int | None
     waiting: int
+    problem: str | None = Field(None, examples=["engine-unreachable"])
 
 
 class IndexCounts(Answer):

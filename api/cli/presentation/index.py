@@ -10,24 +10,29 @@ from medsiglip.api.cli.presentation.tables import Payload, print_facts, print_ta
 def show_index_info(console: Console, info: Payload) -> None:
     """What the archive holds, and how it is searched."""
     facts = [(name, value) for name, value in info.items() if name not in ("search", "engine")]
-    print_facts(console, [*facts, *_search_facts(info.get("search")), *_engine_facts(info.get("engine"))])
+    print_facts(console, [*facts, *_search_facts(info), *_engine_facts(info.get("engine"))])
 
 
 def _engine_facts(engine: Payload | None) -> list[tuple[str, object]]:
     if engine is None:
         return []
     counts = [f"{engine[name]} {name}" for name in ("images", "series", "studies")]
-    held = "does not answer" if engine["images"] is None else f"holds {', '.join(counts)}"
+    problem = engine.get("problem")
+    away = "does not answer" if problem in (None, "engine-unreachable") else f"cannot be used ({problem})"
+    held = away if engine["images"] is None else f"holds {', '.join(counts)}"
     return [("engine", f"{engine['name']} {held}; {engine['waiting']} changes wait")]
 
 
-def _search_facts(search: Payload | None) -> list[tuple[str, object]]:
+def _search_facts(info: Payload) -> list[tuple[str, object]]:
+    search: Payload | None = info.get("search")
     if search is None:
         return []
     memory, recall, answers = search["memory"], search["recall"], search["answers"]
     sizes = ", ".join(f"{name} {_mebibytes(held)}" for name, held in memory.items())
     found = [("search", f"{search['kind']} on {search['device']}: {search['why']}"), ("memory", sizes)]
-    if recall is None:
+    if recall is None and info.get("engine") is not None:
+        found.append(("recall", "approximate, not measured; --exact misses no hit"))
+    elif recall is None:
         found.append(("recall", "1: all answers are exact"))
     else:
         texts = "none at hand" if recall["texts"] is None else f"{recall['texts']:.4f}"

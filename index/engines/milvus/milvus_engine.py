@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -184,6 +185,17 @@ class MilvusEngine:
     def count(self, collection: Collection) -> int:
         """As in `VectorEngine`."""
         return self._count(self._name(collection.space_id, collection.level))
+
+    def spaces(self) -> list[int]:
+        """As in `VectorEngine`."""
+
+        def listed(client: MilvusClient) -> list[str]:
+            return list(client.list_collections(timeout=_PATIENCE_S))
+
+        pattern = re.compile(rf"{re.escape(self._prefix)}_(\d+)_(?:{'|'.join(LEVELS)})")
+        nothing: list[str] = []
+        found = map(pattern.fullmatch, self._ask(listed, nothing, self._prefix))
+        return sorted({int(one[1]) for one in found if one is not None})
 
     def drop(self, space_id: int) -> None:
         """As in `VectorEngine`."""

@@ -6,14 +6,15 @@ No vectors are in memory: they are read from the mapped shards where they are ne
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import NoReturn, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, NoReturn, Self
 
 import numpy as np
 
 from medsiglip.index.engines.engine import Collection, PushedFilter
 from medsiglip.index.engines.home_engine import HomeEngine
 from medsiglip.index.engines.shard_rows import ShardRows
+from medsiglip.index.errors import CatalogError
 from medsiglip.index.group_means import Members, group_means
 from medsiglip.index.records import Level
 from medsiglip.index.search.kinds.memory_held import HeldBytes, held_bytes
@@ -29,6 +30,8 @@ _FOR_EACH, _MORE = 2, 64
 _FURTHER = 4
 # Rows that are in memory at a time while all are compared.
 _ROWS = 4096
+# Shards may be merged again while it is looked up where images are.
+_ATTEMPTS = 5
 
 
 class EngineSearch(ABC):
@@ -45,7 +48,7 @@ class EngineSearch(ABC):
     @property
     def spec(self) -> str:
         """As in `VectorSearch`: the name of the engine."""
-        return self.home.engine.name
+        return self.home.name
 
     @property
     def ids(self) -> Ids:
@@ -93,7 +96,7 @@ class EngineSearch(ABC):
         if exact or count <= FEW or not k:
             return self._compared(queries, k, allowed)
         self.home.answer_soon()
-        self.home.require_filled(self.collection)
+        self.home.require_filled(self.collection, len(self.ids))
         scores, ids = np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
         looked_at = np.full(len(queries), count, np.int64)
         how: list[How] = ["compared"] * len(queries)
@@ -147,17 +150,39 @@ class EngineSearch(ABC):
         ids = self.in_reading_order(self.ids if allowed is None else self.ids[allowed])
         scores = np.empty((len(queries), 0), np.float32)
         best = np.empty((len(queries), 0), np.int64)
+        parts, width = [(scores, best)], 0
         for low in range(0, len(ids), _ROWS):
             part = ids[low : low + _ROWS]
-            more, which = top(queries, part, self.rows(part), k)
-            scores, best = np.concatenate([scores, more], axis=1), np.concatenate([best, which], axis=1)
-            order = np.lexsort((best, -scores))[:, :k]
-            scores, best = np.take_along_axis(scores, order, 1), np.take_along_axis(best, order, 1)
-        return compared(scores, best, len(ids))
+            parts.append(top(queries, part, self.rows(part), k))
+            width += parts[-1][0].shape[1]
+            # With as many as are kept, so that the time does not grow with their product.
+            if width > 2 * k + _ROWS:
+                parts = [_best(parts, k)]
+                width = parts[0][0].shape[1]
+        return compared(*_best(parts, k), len(ids))
+
+
+def _best(parts: Sequence[tuple[Vectors, Ids]], k: int) -> tuple[Vectors, Ids]:
+    """The k best of answers to the same queries, equal scores by ascending id."""
+    scores = np.concatenate([one[0] for one in parts], axis=1)
+    best = np.concatenate([one[1] for one in parts], axis=1)
+    order = np.lexsort((best, -scores))[:, :k]
+    return np.take_along_axis(scores, order, 1), np.take_along_axis(best, order, 1)
+
+
+class Shelved(NamedTuple):
+    """Images `ids` int64 [m], ascending, with the row ids [m] of their `shards`, and the `names` of these."""
+
+    ids: Ids
+    shards: Ids
+    names: Mapping[int, str]
 
 
 class ImageSearch(EngineSearch):
-    """The images of a state; `shards` int64 [n] are the row ids of their shards, and `names` the names."""
+    """The images of a state; `shards` int64 [n] are the row ids of their shards, and `names` the names.
+
+    Another process may delete or merge shards at any time; `look_up` says where images are now.
+    """
 
     def __init__(
         self,
@@ -167,19 +192,44 @@ class ImageSearch(EngineSearch):
         shards: Ids,
         names: Mapping[int, str],
         shard_rows: ShardRows,
+        look_up: Callable[[Ids], Shelved],
     ) -> None:
         super().__init__(home, collection, places)
+        self._look_up = look_up
         self._shards = shards
         self._names = names
         self._shard_rows = shard_rows
 
     def rows(self, ids: Ids) -> Vectors:
-        """As in `VectorSearch`, read from the shards."""
-        return self._shard_rows.vectors(ids, self._shards[self._places.of(ids)], self._names)
+        """As in `VectorSearch`, read from the shards.
+
+        Raises `CatalogError` `missing-shard` where the catalogue still names one that is not there, and
+        `changed-meanwhile` where images of this state were forgotten.
+        """
+        shards, names = self._shards[self._places.of(ids)], self._names
+        for _ in range(_ATTEMPTS):
+            try:
+                return self._shard_rows.vectors(ids, shards, names)
+            except CatalogError as error:
+                if error.code != "missing-shard":
+                    raise
+                now = self._look_up(np.unique(ids))
+                places = np.minimum(np.searchsorted(now.ids, ids), max(0, len(now.ids) - 1))
+                if not len(now.ids) or (now.ids[places] != ids).any():
+                    raise _forgotten() from None
+                moved = now.shards[places]
+                if np.array_equal(moved, shards):
+                    raise
+                shards, names = moved, now.names
+        raise _forgotten()
 
     def in_reading_order(self, ids: Ids) -> Ids:
         """By shard, and within one as they lie."""
         return ids[np.lexsort((ids, self._shards[self._places.of(ids)]))]
+
+
+def _forgotten() -> CatalogError:
+    return CatalogError("changed-meanwhile", "Cases were forgotten or moved meanwhile; run this again.")
 
 
 class MeansSearch(EngineSearch):

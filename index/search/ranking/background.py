@@ -24,6 +24,10 @@ def background(space: CurrentSpace, asked: Asked, options: SearchOptions) -> Vec
     patients who do not answer; filters do not count. Of large studies compared set to set an even choice of
     32 images counts. A question of another dimension has no scores.
     """
+    return space.settled(lambda: _background(space, asked, options))
+
+
+def _background(space: CurrentSpace, asked: Asked, options: SearchOptions) -> Vectors:
     with space.view() as (loaded, connection):
         if asked.vector.shape != (loaded.active.space.dimension,):  # the home was switched to another model
             return np.empty(0, np.float32)

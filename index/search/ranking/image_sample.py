@@ -23,6 +23,10 @@ class ImageSample:
 
 def image_sample(space: CurrentSpace, count: int, where: Sequence[str] = ()) -> ImageSample:
     """At most `count` images of those that pass all filters; see `CaseIndex.image_sample`."""
+    return space.settled(lambda: _image_sample(space, count, where))
+
+
+def _image_sample(space: CurrentSpace, count: int, where: Sequence[str]) -> ImageSample:
     with space.view() as (loaded, connection):
         if not where:
             return ImageSample(*loaded.kept_sample("image", count), len(loaded.index.ids))

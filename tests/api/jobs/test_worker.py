@@ -158,6 +158,61 @@ def test_an_idle_worker_takes_new_jobs_and_stops_at_once(archive: Archive) -> No
     assert not thread.is_alive()
 
 
+def test_a_worker_tells_the_engine_between_jobs_and_while_idle(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In turns of some seconds, with the queue looked at between, until nothing waits."""
+    fed: list[float] = []
+    seen: list[str] = []
+    works = Worker(archive, poll_seconds=0.02)
+    jobs = archive.index.jobs
+    claim = jobs.claim
+
+    def feed(seconds: float, stopped: Callable[[], bool]) -> bool:
+        fed.append(seconds)
+        seen.append("feed")
+        assert not stopped()
+        if len(fed) <= 2:
+            raise CatalogError("catalog-busy", "More waits.")
+        if len(fed) == 6:
+            works.stop()
+            assert stopped()
+        return True
+
+    def claimed(*given: Any, **options: Any) -> Any:
+        found = claim(*given, **options)
+        seen.append("claim" if found is None else "job")
+        return found
+
+    monkeypatch.setattr(archive.index, "feed_engine", feed)
+    monkeypatch.setattr(jobs, "claim", claimed)
+    monkeypatch.setattr(works, "_sleep", lambda _seconds: seen.append("sleep"))
+    jobs.submit("ingest", {"paths": ["/no/such/folder"]})
+    works.run()
+    assert seen[:8] == ["job", "feed", "claim", "feed", "claim", "feed", "sleep", "claim"]
+    assert len(fed) == 6
+    assert max(fed) <= 20
+
+
+def test_an_engine_that_is_away_is_left_alone_for_a_while(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works, tries = Worker(archive), list[int]()
+
+    def fail(*_: object) -> bool:
+        tries.append(1)
+        raise CatalogError("engine-unreachable", "It is away.")
+
+    def slept(_seconds: float) -> None:
+        if len(tries) and works._feed_after > time.monotonic():
+            works.stop()
+
+    monkeypatch.setattr(archive.index, "feed_engine", fail)
+    monkeypatch.setattr(works, "_sleep", slept)
+    works.run()
+    assert len(tries) == 1
+
+
 ERRORS = {
     "a code that may pass": (ServiceError("disk-full", "The disk is full."), "disk-full", True),
     "an error that says so": (DraftError("server-busy", "Busy.", may_pass=True), "server-busy", True),

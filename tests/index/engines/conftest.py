@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from medsiglip.index.case_index import CaseIndex
+from medsiglip.index.catalogue.database import Database
+from medsiglip.index.engines.engine import VectorEngine
 from medsiglip.index.engines.opening import EngineSetting, connect
+from medsiglip.index.errors import CatalogError
 from medsiglip.index.search.engines import engine_search
 from tests.index.engines.memory_engine import MemoryEngine
 from tests.index.index_cases import SPACE
@@ -58,11 +61,20 @@ def make_home(
     numbers = count()
     patch = pytest.MonkeyPatch()
     patch.setattr(engine_search, "FEW", 0)  # what would be compared row by row asks the engine, too
+    patch.setattr(engine_search, "_MORE", 2)  # and some answers have too few candidates, or too many
+    patch.setattr(engine_search, "_FOR_EACH", 1)
     engines: dict[Path, MemoryEngine] = {}
-    patch.setattr(
-        "medsiglip.index.engines.home_engine.connect",
-        lambda setting, database: engines.get(database.home) or connect(setting, database),
-    )
+
+    def connected(setting: EngineSetting, database: Database) -> VectorEngine:
+        return engines.get(database.home) or connect(setting, database)
+
+    def former(setting: EngineSetting, database: Database) -> VectorEngine:
+        if "elsewhere" in setting.url:
+            raise CatalogError("engine-unreachable", "There is no such server.")
+        return connected(setting, database)
+
+    patch.setattr("medsiglip.index.engines.home_engine.connect", connected)
+    patch.setattr("medsiglip.index.engines.former.connect", former)
 
     def make(kind: str) -> EngineHome:
         folder = tmp_path_factory.mktemp("engine") / f"home{next(numbers)}"

@@ -16,7 +16,7 @@ class MemoryEngine:
 
     name = "memory://test"
     dtype: Dtype = "float16"
-    most = 500
+    most = 8
 
     def __init__(self) -> None:
         self.rows: dict[Collection, dict[int, Vectors]] = {}
@@ -66,8 +66,28 @@ class MemoryEngine:
     def count(self, collection: Collection) -> int:
         return len(self.rows.get(collection, {}))
 
+    def spaces(self) -> list[int]:
+        return sorted({one.space_id for one in self.rows})
+
     def drop(self, space_id: int) -> None:
         self.rows = {one: rows for one, rows in self.rows.items() if one.space_id != space_id}
 
     def close(self) -> None:
+        pass
+
+
+class ForgetfulEngine(MemoryEngine):
+    """Has lost all but its newest rows, and says nothing of it."""
+
+    def lose(self, kept: int) -> None:
+        """Keep only so many rows of each collection."""
+        for rows in self.rows.values():
+            for row_id in sorted(rows)[:-kept]:
+                del rows[row_id]
+
+
+class StaleEngine(MemoryEngine):
+    """Goes on to answer with rows that were removed."""
+
+    def remove(self, collection: Collection, ids: Ids) -> None:
         pass

@@ -64,7 +64,7 @@ def test_a_drainer_that_is_killed_at_any_step_loses_and_doubles_nothing(
 
     drain = draining.drain
     monkeypatch.setattr(
-        "medsiglip.index.engines.home_engine.drain", lambda home, engine, seconds=0: drain(home, engine, step)
+        "medsiglip.index.engines.home_engine.drain", lambda home, engine, **_: drain(home, engine, step)
     )
     reached = set()
     with place.open() as index:
@@ -75,6 +75,7 @@ def test_a_drainer_that_is_killed_at_any_step_loses_and_doubles_nothing(
             except KilledError:
                 reached.add(steps[-1])
                 assert waiting(database)
+            deadly = 0
             index.add([make_bundle(100 + round_, 2)], unit_vectors(2, 100 + round_))
             if round_ % 4 == 1:
                 index.remove_study(f"2.25.{100 + round_}")

@@ -41,8 +41,11 @@ def test_an_archive_is_fed_searched_shown_and_verified(
     assert (exact["how"], ranked(exact)) == ("compared", ranked(in_memory))
     info = own_home.run("index", "info").json
     counts = {name: info[name] for name in ("images", "series", "studies")}
-    assert info["engine"] == {"name": engine.name, **counts, "waiting": 0}
-    assert f"{engine.name} holds {info['images']} images" in own_home.show("index", "info").out
+    assert info["engine"] == {"name": engine.name, **counts, "waiting": 0, "problem": None}
+    shown = own_home.show("index", "info").out
+    assert f"{engine.name} holds {info['images']} images" in shown
+    assert "approximate, not measured" in shown
+    assert "all answers are exact" not in shown
     assert own_home.run("index", "verify").json["ok"]
     collection = next(one for one in engine.rows if one.level == "image")
     engine.rows[collection].popitem()
@@ -66,13 +69,17 @@ def test_an_engine_that_is_away_is_named_without_a_traceback(
     assert "memory://test does not answer" in ran.err
     assert "Traceback" not in ran.err + ran.out
     engine_info = own_home.run("index", "info").json["engine"]
-    assert engine_info["images"] is None
+    assert (engine_info["images"], engine_info["problem"]) == (None, "engine-unreachable")
     assert engine_info["waiting"] > 0
 
 
 def test_pgvector_needs_a_catalogue_on_postgresql(own_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_search, "FEW", 0)
     monkeypatch.setenv("MEDSIGLIP_VECTOR_URL", "pgvector")
     monkeypatch.setenv("MEDSIGLIP_VECTOR_PASSWORD_FILE", str(Path(own_home.path) / "none"))
     ran = own_home.run(*QUESTION)
     assert ran.code == 1
     assert "database_url" in ran.err
+    engine_info = own_home.run("index", "info").json["engine"]
+    assert (engine_info["name"], engine_info["problem"]) == ("pgvector", "no-pgvector")
+    assert "cannot be used (no-pgvector)" in own_home.show("index", "info").out
