@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medsiglip.index.case_stores import CaseStores
+from medsiglip.index.errors import CatalogError
 from medsiglip.index.info_records import IndexInfo, TuningTrial
 from medsiglip.index.records import (
     Compaction,
@@ -19,7 +20,7 @@ from medsiglip.index.search.kind_choice import ChoiceFile, KindChoice
 from medsiglip.index.storage import crash_recovery, trash
 from medsiglip.index.storage.compaction import compact
 from medsiglip.index.storage.full_text_agreement import mend_full_text
-from medsiglip.index.storage.sweeping import forget_copies, sweep
+from medsiglip.index.storage.sweeping import forget_copies, note_remaining, require_gone, sweep
 
 
 class CaseUpkeep(CaseStores):
@@ -27,20 +28,30 @@ class CaseUpkeep(CaseStores):
     and database.
     """
 
-    def clean_up(self) -> None:
+    def clean_up(self) -> list[str]:
         """Delete the files that deletions left to delete, move files of interrupted writes to the trash,
         delete what has been there for a week, empty SQLite's log if a deletion could not, and renew the
-        database's statistics.
+        database's statistics. Returns the globs of objects in a bucket of which something may remain.
 
         Processes that write to a home call this now and then; opening a home does not.
         """
-        sweep(self._database)
+        remain = sweep(self._database)
         crash_recovery.collect(self._database)
         trash.empty(self._database.home)
-        trash.empty_objects(self._database.objects)
+        in_trash = trash.empty_objects(self._database.objects)
+        note_remaining(self._database, in_trash)
         forget_copies(self._database)
         self._database.empty_log()
         self._database.analyze()
+        return [*remain, *in_trash]
+
+    def delete_objects(self, names: Sequence[str]) -> None:
+        """Delete objects that no row names; those that cannot be deleted now are when the index cleans up."""
+        try:
+            remain = self._database.objects.delete(names)
+        except CatalogError:
+            remain = list(names)
+        note_remaining(self._database, remain)
 
     def discard(self, paths: Sequence[Path]) -> None:
         """Move files or folders of the home to its trash, where they stay for a week."""
@@ -99,9 +110,11 @@ class CaseUpkeep(CaseStores):
         ChoiceFile(self._database.home, name).write(KindChoice(kind, recall))
 
     def compact(self) -> Compaction:
-        """Merge small shards, and clean up."""
+        """Merge small shards, and clean up. Raises `CatalogError` `versions-remain` where something that was
+        deleted, now or before, may be left in a bucket.
+        """
         done = compact(self._database)
-        self.clean_up()
+        require_gone(self._database, self.clean_up())
         return done
 
     def feed_engine(self, seconds: float = math.inf, stopped: Callable[[], bool] = lambda: False) -> bool:

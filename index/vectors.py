@@ -9,7 +9,7 @@ unit length before they were stored.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -138,10 +138,25 @@ class ShardFolder:
 
     def checked(self, name: str, dimension: int) -> StoredShard:
         """A shard of which all values were looked at; raises the same errors as `read`."""
-        shard = self.open(name)
+        return self._past_damaged_copies(name, lambda: self._checked(name, dimension))
+
+    def _checked(self, name: str, dimension: int) -> StoredShard:
+        shard = self._opened(name)
         if shard.values.shape[1] != dimension or not shard.is_finite():
             raise self._corrupt(name, f"it should hold {dimension} finite values for each image")
         return shard
+
+    def _past_damaged_copies(self, name: str, opened: Callable[[], StoredShard]) -> StoredShard:
+        """A shard; where the copy here of one in a bucket is corrupt, it is fetched once more."""
+        try:
+            return opened()
+        except CatalogError as error:
+            is_copy = self._objects.is_remote and self.file(name).is_file()
+            if error.code != "corrupt-shard" or not is_copy:
+                raise
+        with self._errors_named(name):
+            self._objects.drop_copies([self.object_name(name)])
+        return opened()
 
     def open(self, name: str) -> StoredShard:
         """A shard exactly as stored; raises the same errors.
@@ -149,6 +164,9 @@ class ShardFolder:
         The arrays are mapped from the file where possible: a shard that is deleted stays readable, and one
         that somebody cuts short meanwhile would end the process, so nobody writes to a shard.
         """
+        return self._past_damaged_copies(name, lambda: self._opened(name))
+
+    def _opened(self, name: str) -> StoredShard:
         import pyarrow.parquet as pq
 
         with self._errors_named(name):
@@ -194,9 +212,9 @@ class ShardFolder:
         except (pa.ArrowException, OSError, KeyError, AttributeError, TypeError, ValueError) as error:
             raise self._corrupt(name, error) from error
 
-    def discard(self, name: str) -> None:
-        """Delete a shard that no row refers to."""
-        self._objects.delete([self.object_name(name)])
+    def discard(self, name: str) -> list[str]:
+        """Delete a shard that no row refers to; returns the objects of which versions remain."""
+        return self._objects.delete([self.object_name(name)])
 
 
 def _decoded(path: Path) -> tuple[Ids, NDArray[np.floating]]:

@@ -314,8 +314,15 @@ probes = Table(
 )
 
 # Files to delete, by glob relative to the home: deleted after the transaction that lists them, or by the next
-# process that writes if this one died in between.
-doomed_files = Table("doomed_files", metadata, _key(), Column("pattern", String, nullable=False))
+# process that writes if this one died in between (medsiglip.index.storage.sweeping). `since` is NULL in rows
+# of earlier versions.
+doomed_files = Table(
+    "doomed_files",
+    metadata,
+    _key(),
+    Column("pattern", String, nullable=False),
+    Column("since", UtcDateTime),
+)
 
 # What the vector engine has not been told (medsiglip.index.engines.outbox). The ids are the table's own and
 # are never given twice; rows outlive what they name.

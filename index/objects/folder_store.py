@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,6 +11,8 @@ from medsiglip.index.checksums import checksum_of_file, computed_beside
 from medsiglip.index.durable_files import atomic_file, make_folder
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.objects.object_store import FOLDERS
+
+_PIECE = 1 << 20
 
 
 class FolderStore:
@@ -44,6 +46,12 @@ class FolderStore:
         """The content."""
         return (self._home / name).read_bytes()
 
+    def fetch(self, name: str, take: Callable[[bytes], object]) -> None:
+        """Read the file piece by piece."""
+        with (self._home / name).open("rb") as stream:
+            while piece := stream.read(_PIECE):
+                take(piece)
+
     def checksum(self, name: str) -> str:
         """The checksum of the file."""
         return checksum_of_file(self._home / name)
@@ -66,12 +74,13 @@ class FolderStore:
             self.delete(self.matching(pattern))
         return []
 
-    def rename(self, name: str, new: str) -> None:
+    def rename(self, name: str, new: str) -> list[str]:
         """Move a file."""
         target = self._home / new
         make_folder(target.parent)
         with suppress(FileNotFoundError):
             os.replace(self._home / name, target)
+        return []
 
     def copy_path(self, name: str) -> Path:
         """The path of the file."""

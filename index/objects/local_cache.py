@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Lock
 from uuid import uuid4
 
-from medsiglip.index.durable_files import make_folder
+from medsiglip.index.durable_files import make_folder, sync_path
 
 FOLDER = "object-cache"
 # A copy that was handed out so recently may be about to be opened, so it stays (seconds).
@@ -59,6 +59,9 @@ class LocalCache:
 
         def keep() -> Path:
             size = written.stat().st_size
+            sync_path(
+                written
+            )  # a copy is trusted, also after a power failure
             os.replace(written, target)
             self._make_room(size)
             return target
@@ -73,12 +76,11 @@ class LocalCache:
         for name in names:
             self.path(name).unlink(missing_ok=True)
 
-    def keep_only(self, named: Collection[str], folders: Collection[str]) -> None:
-        """Remove the copies in these folders of objects that are not `named`."""
-        for folder in folders:
-            for path, _ in self._files(self._folder / folder):
-                if path.relative_to(self._folder).as_posix() not in named:
-                    path.unlink(missing_ok=True)
+    def keep_only(self, named: Collection[str]) -> None:
+        """Remove the copies of objects that are not `named`."""
+        for path, _ in self._files(self._folder):
+            if path.relative_to(self._folder).as_posix() not in named:
+                path.unlink(missing_ok=True)
 
     def _make_room(self, added: int) -> None:
         with self._lock:

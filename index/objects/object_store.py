@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -10,6 +10,14 @@ FOLDERS: Mapping[str, int] = {"vectors": 3, "maps": 3, "previews": 2}
 """The folders of a home whose files are objects, and how many parts their names have; everything else in a
 home is of one machine.
 """
+
+
+COPIED = ("vectors", "maps")
+"""The folders of which machines keep copies, so that they can be mapped."""
+
+
+class DamagedObjectError(OSError):
+    """An object that is not what was put there."""
 
 
 class ObjectStore(Protocol):
@@ -32,10 +40,17 @@ class ObjectStore(Protocol):
         """
 
     def open_local(self, name: str) -> Path:
-        """A local file with the content, to be opened at once; raises FileNotFoundError."""
+        """A local file with the content, to be opened at once, of an object of `COPIED`; raises
+        FileNotFoundError or DamagedObjectError.
+        """
 
     def read(self, name: str) -> bytes:
         """The content; raises FileNotFoundError."""
+
+    def fetch(self, name: str, take: Callable[[bytes], object]) -> None:
+        """Give the content, piece by piece, from where it is stored: copies are neither read nor made. Raises
+        FileNotFoundError, and DamagedObjectError once all was given.
+        """
 
     def checksum(self, name: str) -> str:
         """The checksum of what the store holds now, all of which is read; raises FileNotFoundError."""
@@ -53,8 +68,8 @@ class ObjectStore(Protocol):
         store cannot be reached, or does not let this user see or delete all versions.
         """
 
-    def rename(self, name: str, new: str) -> None:
-        """Move an object that is there to another name."""
+    def rename(self, name: str, new: str) -> list[str]:
+        """Move an object that is there to another name; returns the first, if versions remain there."""
 
     def copy_path(self, name: str) -> Path:
         """Where `open_local` puts an object, whether or not it is there."""
@@ -66,6 +81,6 @@ class ObjectStore(Protocol):
         """Delete this machine's copies of objects; of a folder that holds the objects themselves, nothing."""
 
     def forget_copies(self, named: Collection[str]) -> None:
-        """Delete this machine's copies of objects below `vectors/` and `maps/` but those `named`; of a folder
-        that holds the objects themselves, nothing.
+        """Delete this machine's copies of objects but those `named`; of a folder that holds the objects
+        themselves, nothing.
         """

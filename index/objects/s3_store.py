@@ -7,21 +7,22 @@ see versions. An object is put whole from a local file, which then is this machi
 from __future__ import annotations
 
 import errno
+import io
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from blake3 import blake3
 
-from medsiglip.index.checksums import ALGORITHM
+from medsiglip.index.checksums import ALGORITHM, checksum_of
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.objects.folder_store import exists
 from medsiglip.index.objects.local_cache import LocalCache
-from medsiglip.index.objects.object_store import FOLDERS
+from medsiglip.index.objects.object_store import COPIED, FOLDERS, DamagedObjectError
 from medsiglip.index.objects.s3_errors import code_of, translated
 
 _PIECE = 1 << 20
@@ -58,7 +59,12 @@ class S3Store:
         return {"Bucket": self._bucket, "Key": self._prefix + name}
 
     def put_new(self, name: str, parts: Sequence[memoryview]) -> str:
-        """Store an object."""
+        """Store an object. Others than those of `COPIED` are small, and never reach a disk here."""
+        if name.partition("/")[0] not in COPIED:
+            content = b"".join(parts)
+            checksum = checksum_of([memoryview(content)])
+            self._put(name, lambda: io.BytesIO(content), checksum)
+            return checksum
         with self._disk_named(), self._cache.taking_in(name) as (file, keep):
             digest = blake3()
             with file.open("wb") as stream:
@@ -66,17 +72,17 @@ class S3Store:
                     digest.update(part)
                     stream.write(part)
             checksum = f"{ALGORITHM}:{digest.hexdigest()}"
-            self._put(name, file, checksum)
+            self._put(name, lambda: file.open("rb"), checksum)
             keep()
         return checksum
 
-    def _put(self, name: str, file: Path, checksum: str) -> None:
+    def _put(self, name: str, opened: Callable[[], BinaryIO], checksum: str) -> None:
         from botocore.exceptions import ClientError
 
         given = {**self._of(name), "Metadata": {_CHECKSUM: checksum}}
         with translated(self.url, name):
             try:
-                with file.open("rb") as body:
+                with opened() as body:
                     self._client.put_object(Body=body, IfNoneMatch="*", **given)
                 return
             except ClientError as error:
@@ -88,7 +94,7 @@ class S3Store:
                 if self._noted(name) == checksum:
                     return
                 raise exists(self.place(name))
-            with file.open("rb") as body:
+            with opened() as body:
                 self._client.put_object(Body=body, **given)
 
     def _noted(self, name: str) -> str | None:
@@ -104,9 +110,7 @@ class S3Store:
             return found
         with self._disk_named(), self._cache.taking_in(name) as (file, keep):
             with file.open("wb") as stream:
-                held, noted = self._fetched(name, stream.write)
-            if noted not in (None, held):
-                raise OSError(errno.EIO, "it is not what was put there")
+                self.fetch(name, stream.write)
             return keep()
 
     def read(self, name: str) -> bytes:
@@ -114,6 +118,12 @@ class S3Store:
         pieces: list[bytes] = []
         self._fetched(name, pieces.append)
         return b"".join(pieces)
+
+    def fetch(self, name: str, take: Callable[[bytes], object]) -> None:
+        """Read what the bucket holds, and compare it with the checksum that was stored with it."""
+        held, noted = self._fetched(name, take)
+        if noted not in (None, held):
+            raise DamagedObjectError(errno.EIO, "it is not what was put there")
 
     def checksum(self, name: str) -> str:
         """The checksum of what the bucket holds, not of the copy."""
@@ -253,12 +263,13 @@ class S3Store:
                 raise
             return [(name, "null") for name in self._listed(beginning)]
 
-    def rename(self, name: str, new: str) -> None:
+    def rename(self, name: str, new: str) -> list[str]:
         """Copy an object within the bucket, and delete it."""
         with suppress(FileNotFoundError):
             with translated(self.url, name):
                 self._client.copy_object(CopySource=self._of(name), **self._of(new))
-            self.delete([name])
+            return self.delete([name])
+        return []
 
     def copy_path(self, name: str) -> Path:
         """The path of the copy in the cache."""
@@ -274,7 +285,7 @@ class S3Store:
 
     def forget_copies(self, named: Collection[str]) -> None:
         """Remove copies of objects that nothing names any more."""
-        self._cache.keep_only(named, ("vectors", "maps"))
+        self._cache.keep_only(named)
 
     @contextmanager
     def _disk_named(self) -> Iterator[None]:

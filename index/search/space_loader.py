@@ -33,6 +33,7 @@ from medsiglip.index.search.kinds.vector_search import IdPlaces, VectorSearch
 from medsiglip.index.search.loaded import DerivedLevel, LoadedSpace
 from medsiglip.index.search.query_sample import QuerySample
 from medsiglip.index.search.snapshots import Snapshot, SnapshotContent
+from medsiglip.index.storage.sweeping import forget_copies
 from medsiglip.index.vectors import Ids, ShardFolder, Vectors
 
 # A snapshot is written when at least this part of the rows would otherwise be read from shards again.
@@ -92,6 +93,8 @@ class SpaceLoader:
         Raises `CatalogError` `corrupt-shard`.
         """
         if state is None:
+            with suppress(OSError):  # a home that cannot be written
+                forget_copies(self._database)
             with self._database.read() as connection:
                 self._choose(self._rows(connection))
             self._former = self._snapshot.rebuilt()

@@ -49,7 +49,7 @@ from medsiglip.index.storage.maps.forgetting import forget_in_maps
 from medsiglip.index.storage.saved_views import forget_in_views
 from medsiglip.index.storage.shards import WriteTransaction, listed, replace_shard, write_transaction
 from medsiglip.index.storage.sweeping import UPLOADS as UPLOADS
-from medsiglip.index.storage.sweeping import forget_copies, require_gone, sweep
+from medsiglip.index.storage.sweeping import forget_copies, note_remaining, require_gone, sweep
 from medsiglip.index.storage.thumbnails import delete_thumbnails
 
 
@@ -125,7 +125,9 @@ def _finish(database: Database) -> None:
     remain = sweep(database)
     trash.empty(database.home, trash.UNFINISHED)
     forget_copies(database)
-    require_gone(database, [*remain, *trash.empty_objects(database.objects, trash.UNFINISHED)])
+    in_trash = trash.empty_objects(database.objects, trash.UNFINISHED)
+    note_remaining(database, in_trash)
+    require_gone(database, {*remain, *in_trash})
 
 
 def _remove(transaction: WriteTransaction, study_ids: Sequence[int], theirs: ColumnElement[bool]) -> Removal:

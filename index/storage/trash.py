@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from medsiglip.index.durable_files import make_folder, sync_path
+from medsiglip.index.errors import CatalogError
 from medsiglip.index.objects.object_store import ObjectStore
 
 FOLDER = "trash"
@@ -34,24 +35,31 @@ def move(home: Path, paths: Iterable[Path], reason: str) -> None:
             sync_path(path.parent)
 
 
-def move_objects(objects: ObjectStore, names: Iterable[str], reason: str) -> None:
-    """Move objects of a bucket to the trash there."""
+def move_objects(objects: ObjectStore, names: Iterable[str], reason: str) -> list[str]:
+    """Move objects of a bucket to the trash there; returns those of which versions remain at their places."""
     folder = f"{FOLDER}/{datetime.now(UTC):{_MOMENT}}-{reason}"
-    for name in names:
-        objects.rename(name, f"{folder}/{name}")
+    return [left for name in names for left in objects.rename(name, f"{folder}/{name}")]
 
 
 def empty_objects(objects: ObjectStore, reason: str | None = None) -> list[str]:
-    """What `empty` does, in the trash of a bucket; returns what may remain there."""
+    """What `empty` does, in the trash of a bucket; returns the objects of which versions may remain there,
+    with a `reason` as a glob where the bucket cannot be reached.
+    """
     if not objects.is_remote:
         return []
     before = datetime.now(UTC) - timedelta(days=TRASH_DAYS)
-    old = []
-    for name in objects.matching(f"{FOLDER}/*/*/*/*"):
-        moment, _, why = name.split("/")[1].partition("-")
-        if why == reason or (reason is None and _is_before(moment, before)):
-            old.append(name)
-    return objects.delete(old)
+    theirs = f"{FOLDER}/*" if reason is None else f"{FOLDER}/*-{reason}"
+    try:
+        found = objects.matching(f"{theirs}/*/*/*")
+        moments = [name.split("/")[1].partition("-")[0] for name in found]
+        old = [
+            name
+            for name, moment in zip(found, moments, strict=True)
+            if reason is not None or _is_before(moment, before)
+        ]
+        return objects.delete(old)
+    except CatalogError:
+        return [] if reason is None else [f"{theirs}/*/*/*"]
 
 
 def empty(home: Path, reason: str | None = None) -> None:

@@ -38,7 +38,7 @@ def preview(archive: OpenedArchive, image: StoredImage, size: int, drawn: Drawn 
     try:
         archive.index.get(image.image_id)
     except CatalogError:  # removed meanwhile, and its previews before this one was there
-        objects.delete([kept])
+        archive.index.delete_objects([kept])
         raise
     return written.getvalue()
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 FIRST = "0005"
 """The oldest revision that can be migrated; the ones before were never released."""
-HEAD = "0017"
+HEAD = "0018"
 """The newest revision; compared with the table `alembic_version` on every start."""
 FOLDER = Path(__file__).parent
 

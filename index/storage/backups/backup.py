@@ -38,10 +38,16 @@ from medsiglip.index.catalogue.score_schema import predictions
 from medsiglip.index.catalogue.service_schema import jobs
 from medsiglip.index.durable_files import sync_path
 from medsiglip.index.errors import CatalogError
-from medsiglip.index.objects.object_store import FOLDERS
+from medsiglip.index.objects.object_store import FOLDERS, DamagedObjectError
 from medsiglip.index.objects.opening import IN_THE_HOME, ObjectPlace
 from medsiglip.index.records import SEPARATOR, BackupDescription
-from medsiglip.index.storage.backups.backup_folder import Destination, copy_file, reason_of
+from medsiglip.index.storage.backups.backup_folder import (
+    Destination,
+    copy_file,
+    copy_object,
+    reason_of,
+    write_text,
+)
 from medsiglip.index.storage.deletion import UPLOADS
 from medsiglip.index.storage.maps.forgetting import map_files
 from medsiglip.index.storage.spool import spooled
@@ -162,11 +168,12 @@ class _Copying:
 
     def _copy(self, name: str) -> bool:
         try:
-            source = self._home / name
-            if self._database.objects.is_remote and name.partition("/")[0] in FOLDERS:
-                source = self._database.objects.open_local(name)
-            size, digest = copy_file(source, self._target / name, _unreadable)
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            objects, source, target = self._database.objects, self._home / name, self._target / name
+            if objects.is_remote and name.partition("/")[0] in FOLDERS:
+                size, digest = copy_object(objects, name, target)
+            else:
+                size, digest = copy_file(source, target, _unreadable)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError, DamagedObjectError):
             return False
         self._copied[name] = ListedFile(name, size, digest)
         return True
@@ -211,7 +218,7 @@ class _Copying:
             study_count, image_count = _count(connection, studies), _count(connection, images)
         self._copied[CATALOGUE] = listed_file(self._target, CATALOGUE)
         listing = sorted(self._copied.values(), key=lambda one: one.path)
-        _write(self._target / LISTING, "".join(json.dumps(asdict(one)) + "\n" for one in listing))
+        write_text(self._target / LISTING, "".join(json.dumps(asdict(one)) + "\n" for one in listing))
         description = BackupDescription(
             format=FORMAT,
             made_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -223,7 +230,7 @@ class _Copying:
             bytes=sum(one.bytes for one in listing),
             problems=tuple(f"{name} is missing in the archive: see `index verify`." for name in missing),
         )
-        _write(self._target / DESCRIPTION, json.dumps(asdict(description), indent=1))
+        write_text(self._target / DESCRIPTION, json.dumps(asdict(description), indent=1))
         return description
 
 
@@ -283,7 +290,7 @@ def copy_rows(
                 statement = select(*columns).execution_options(yield_per=_ROWS)
                 for part in rows.execute(statement).mappings().partitions(_ROWS):
                     connection.execute(insert(table), [dict(row) for row in part])
-            migrations.upgrade(connection)
+            upgraded(connection)
             finish(connection)
         target.empty_log()
     finally:
@@ -305,6 +312,11 @@ def _make_tables(connection: Connection, revision: str) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(5064661)"))  # that of `Database.migrate`
     if inspect(connection).has_table("alembic_version"):
         raise not_empty()
+    upgraded(connection, revision)
+
+
+def upgraded(connection: Connection, revision: str = migrations.HEAD) -> None:
+    """Migrate the catalogue of a backup up to this revision; raises `CatalogError` `newer-backup`."""
     try:
         migrations.upgrade(connection, revision)
     except migrations.UnknownRevisionError as error:
@@ -387,11 +399,3 @@ def _uploads(connection: Connection) -> Iterator[str]:
 
 def _count(connection: Connection, table: Table) -> int:
     return int(connection.execute(select(func.count()).select_from(table)).scalar_one())
-
-
-def _write(path: Path, content: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())

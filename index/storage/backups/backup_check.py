@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import mmap
-import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -16,16 +13,15 @@ from sqlalchemy import Connection, delete, inspect, update
 
 from medsiglip.index.catalogue.browsing.schema import sessions
 from medsiglip.index.catalogue.database import Database
-from medsiglip.index.catalogue.identity import FILE as IDENTITY
-from medsiglip.index.catalogue.identity import identity_of, put_identity, stored_identity
+from medsiglip.index.catalogue.identity import identity_of
 from medsiglip.index.catalogue.opening import BUSY_SECONDS
 from medsiglip.index.catalogue.schema import home as home_table
 from medsiglip.index.catalogue.schema import vector_changes
 from medsiglip.index.catalogue.spaces import key_fingerprint
 from medsiglip.index.engines import outbox
 from medsiglip.index.errors import CatalogError
-from medsiglip.index.objects.object_store import FOLDERS, ObjectStore
-from medsiglip.index.objects.opening import IN_THE_HOME, ObjectPlace, open_store
+from medsiglip.index.objects.object_store import FOLDERS
+from medsiglip.index.objects.opening import IN_THE_HOME, ObjectPlace
 from medsiglip.index.records import BackupDescription
 from medsiglip.index.storage.backups.backup import (
     CATALOGUE,
@@ -39,9 +35,11 @@ from medsiglip.index.storage.backups.backup import (
     named_by,
     not_empty,
     opened_copy,
+    upgraded,
 )
 from medsiglip.index.storage.backups.backup_folder import Destination, copy_file, reason_of, sync_folders
 from medsiglip.index.storage.backups.backup_uploads import move_uploads
+from medsiglip.index.storage.backups.restored_objects import RestoredObjects, restoring
 
 _SHOWN = 20
 
@@ -102,10 +100,10 @@ def restore_backup(
         if target.holds_tables():
             raise not_empty()
         identity = verification.description.identity
-        with destination.filled() as unfinished, _filled(unfinished, objects, identity) as store:
-            _copy_files(folder, unfinished, store, without_catalogue=not target.is_sqlite, on_step=on_step)
+        with destination.filled() as unfinished, restoring(unfinished, objects, identity) as restored:
+            _copy_files(folder, unfinished, restored, without_catalogue=not target.is_sqlite, on_step=on_step)
             sync_folders(unfinished)  # before rows are committed, as little as possible is left that may fail
-            move = partial(_as_new, home=home, objects=store.url)
+            move = partial(_as_new, home=home, objects=restored)
             if target.is_sqlite:
                 _change(unfinished, move)
             else:
@@ -115,68 +113,40 @@ def restore_backup(
     return verification
 
 
-@contextmanager
-def _filled(unfinished: Path, place: ObjectPlace, identity: str) -> Iterator[ObjectStore]:
-    """The place for files of a home that is being restored; a bucket must be no archive's, and gets nothing
-    where the block fails.
-    """
-    store = open_store(unfinished, place)
-    if store.is_remote and stored_identity(store) is not None:
-        raise CatalogError("other-object-store", f"{store.url} is an archive's: name an empty place.")
-    put_identity(store, identity)
-    try:
-        yield store
-    except BaseException:
-        if store.is_remote:
-            every = [f"{folder}/*" + "/*" * (depth - 2) for folder, depth in FOLDERS.items()]
-            store.sweep([*every, IDENTITY])
-        raise
-
-
-def _as_new(connection: Connection, home: Path, objects: str) -> None:
+def _as_new(connection: Connection, home: Path, objects: RestoredObjects) -> None:
     """What is else than in the backup: where files and uploads lie, and that no browser is signed in, for one
     may have signed out since; and that no vector engine was told anything, for it may hold what came later.
     """
     move_uploads(connection, home=home)
-    connection.execute(update(home_table).values(object_store=objects))
+    connection.execute(update(home_table).values(object_store=objects.store.url))
     if inspect(connection).has_table(sessions.name):  # not yet in a backup of an older revision
         connection.execute(delete(sessions))
     if inspect(connection).has_table(vector_changes.name):
         outbox.leave(connection)
+    objects.finish()
 
 
 def _copy_files(
-    folder: Path, home: Path, store: ObjectStore, *, without_catalogue: bool, on_step: OnStep
+    folder: Path, home: Path, objects: RestoredObjects, *, without_catalogue: bool, on_step: OnStep
 ) -> None:
     listing = [one for one in _listing(folder) if not (without_catalogue and one.path == CATALOGUE)]
     for done, one in enumerate(listing):
         on_step("files", done, len(listing))
         try:
-            if store.is_remote and one.path.partition("/")[0] in FOLDERS:
-                _put(folder / one.path, store, one.path)
+            if objects.store.is_remote and one.path.partition("/")[0] in FOLDERS:
+                objects.put(folder / one.path, one.path)
             else:
                 copy_file(folder / one.path, home / one.path, _unreadable)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
             raise _unreadable(folder / one.path, error) from error
 
 
-def _put(file: Path, store: ObjectStore, name: str) -> None:
-    with file.open("rb") as stream:
-        if not os.fstat(stream.fileno()).st_size:
-            store.put_new(name, [])
-            return
-        with (
-            mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content,
-            memoryview(content) as all_of_it,
-        ):
-            store.put_new(name, [all_of_it])
-
-
 def _change(home: Path, change: Callable[[Connection], object]) -> None:
-    """Change the SQLite catalogue of a home that nobody has open."""
+    """Bring the SQLite catalogue of a home that nobody has open up to date, and change it."""
     database = Database(home, None, BUSY_SECONDS)
     try:
         with database.write_service_tables() as connection:
+            upgraded(connection)
             change(connection)
         database.empty_log()
     finally:

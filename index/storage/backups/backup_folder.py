@@ -14,6 +14,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from medsiglip.index.errors import CatalogError
+from medsiglip.index.objects.object_store import DamagedObjectError, ObjectStore
 from medsiglip.index.vectors import make_folder, sync_path
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -140,6 +141,41 @@ def copy_file(
             copy.flush()
             os.fsync(copy.fileno())
     return size, digest.hexdigest()
+
+
+def copy_object(objects: ObjectStore, name: str, target: Path) -> tuple[int, str]:
+    """What `copy_file` does, of an object in a bucket; copies of objects on this machine have no part in it.
+
+    Raises FileNotFoundError and DamagedObjectError where there is no such object as was put there, and
+    OSError of writing.
+    """
+    digest, size = hashlib.sha256(), 0
+    make_folder(target.parent)
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as copy:
+
+        def take(piece: bytes) -> None:
+            nonlocal size
+            digest.update(piece)
+            size += copy.write(piece)
+
+        try:
+            objects.fetch(name, take)
+        except (FileNotFoundError, DamagedObjectError):
+            target.unlink()
+            raise
+        copy.flush()
+        os.fsync(copy.fileno())
+    return size, digest.hexdigest()
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write a file for this user only, which is on disk when this returns."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def sync_folders(folder: Path) -> None:

@@ -100,9 +100,9 @@ class MapFolder:
                 f"({type(error).__name__}); make the map again with `map make`.",
             ) from None
 
-    def discard(self, name: str) -> None:
-        """Delete a file that no row refers to."""
-        self._objects.delete([self.object_name(name)])
+    def discard(self, name: str) -> list[str]:
+        """Delete a file that no row refers to; returns the objects of which versions remain."""
+        return self._objects.delete([self.object_name(name)])
 
 
 def _listed(values: NDArray[Any], kind: Any) -> Any:

@@ -23,6 +23,11 @@ pytestmark = pytest.mark.long
 
 # What each revision added, taken away again.
 TO_0007 = (
+    "ALTER TABLE home DROP COLUMN object_store",
+    "ALTER TABLE home DROP COLUMN newest_id",
+    "ALTER TABLE home DROP COLUMN vector_engine",
+    "DROP TABLE vector_changes",
+    "ALTER TABLE doomed_files DROP COLUMN since",
     "ALTER TABLE home DROP COLUMN older_pixel_hashes",
     "ALTER TABLE shards DROP COLUMN checksum",
     "DROP TABLE report_search",
@@ -40,7 +45,7 @@ TO_0005 = (
 )
 
 
-def no_key(_folder: Path) -> str:
+def no_key(_folder: Path, _bound: str) -> str:
     return ""
 
 
@@ -99,6 +104,15 @@ def test_a_backup_of_an_older_version_is_restored(
         assert hits[0].study_instance_uid == "2.25.0"
         restored.add([make_bundle(9, 1)], unit_vectors(1, 9))
         assert restored.verify().problems == ()
+
+
+@sqlite_only
+def test_a_newer_version_is_not_restored_into_a_file(backup: Path, tmp_path: Path) -> None:
+    change(backup, ("UPDATE alembic_version SET version_num = '9999'",))
+    with pytest.raises(CatalogError, match=r"newer version.*9999") as caught:
+        restore_backup(backup, tmp_path / "again", None, no_key, no_step)
+    assert caught.value.code == "newer-backup"
+    assert not (tmp_path / "again").exists()
 
 
 @sqlite_only
