@@ -181,7 +181,8 @@ def test_a_catalogue_that_is_busy_is_waited_for_within_bounds(monkeypatch: pytes
     """Others may hold its lock for longer than a call waits, while they read and write files of a bucket."""
     monkeypatch.setattr("medsiglip.ingest.run.persistence._LOOK_EVERY_S", 0.001)
     index: Any = Busy(3)
-    assert persistent(index, lambda: None).info() == "answer"
+    answer: Any = persistent(index, lambda: None).info()
+    assert answer == "answer"
     index = Busy(3)
     with pytest.raises(CatalogError) as caught:
         persistent(index, lambda: None, patience_s=0).info()

@@ -12,6 +12,12 @@ import pydicom
 import pydicom.encaps
 
 from medsiglip.index.case_index import CaseIndex
+from medsiglip.ingest.files.walk import FoundFile
+from medsiglip.ingest.header.header import Header
+from medsiglip.ingest.privacy.deidentify import bound_key
+from medsiglip.ingest.run.regroup import plan_with_index
+from medsiglip.ingest.scan.scan import scan_file
+from medsiglip.ingest.units.plan import PlanOptions
 from tests.ingest.run.run_cases import PIXELS, codes
 
 
@@ -105,3 +111,21 @@ def test_pixels_that_no_file_holds_any_more_outlive_a_growing_series(
     with CaseIndex.open(home) as index:
         assert len(index.images_of("2.25.97")) == 5
         assert len(index.instances.pixel_hashes(["2.25.7000"])["2.25.7000"]) == 2
+
+
+def test_a_series_that_the_index_lacks_takes_the_place_of_what_others_add_of_it_meanwhile(
+    tmp_path: Path, home: Any, write_series: Any
+) -> None:
+    """Otherwise slices that another run commits first would stay, drawn with the grey range of that run's."""
+    paths = write_series(tmp_path / "in", 3, "MR")
+    with CaseIndex.open(home) as index:
+        key = bound_key(index, None)
+        headers = []
+        for path in paths:
+            state = path.stat()
+            header = scan_file(FoundFile(str(path), state.st_size, state.st_mtime_ns), key)
+            assert isinstance(header, Header)
+            headers.append(header)
+        [unit], warnings = plan_with_index(headers, index, key, PlanOptions())
+    assert (unit.replace_series, unit.replaced, warnings) == (True, frozenset(), [])
+    assert unit.new == set(map(str, paths))

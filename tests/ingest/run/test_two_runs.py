@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -143,3 +143,47 @@ def test_two_runs_at_once_end_as_one(
     found = json.loads(again)
     assert (found["files_embedded"], found["embedded"]) == (0, 0)
     assert found["files_unchanged"] == found["files"] - 1
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("held", [0, 2])
+@pytest.mark.parametrize("later", [8, 4])
+def test_a_run_that_has_nothing_of_its_own_beside_another(
+    tmp_path: Path,
+    model: Any,
+    encoder: Any,
+    write_series: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    held: int,
+    later: int,
+) -> None:
+    """One brings all slices of a series, the other some of them: each plans before the other has committed,
+    and the one with so many commits `later`, when the other has ended.
+    """
+    paths = write_series(tmp_path / "in", 8, "MR", BurnedInAnnotation="NO")
+    home = new_home(tmp_path / "home")
+
+    def bring(index: CaseIndex, brought: Sequence[Path]) -> None:
+        ingest(brought, index, model, lambda: encoder)
+
+    with CaseIndex.open(home) as first, CaseIndex.open(home) as second:
+        if held:
+            bring(first, paths[:held])
+        whole, others = second.add, [paths[: 12 - later]]
+
+        def add(*given: Any) -> Any:
+            if others:
+                bring(first, others.pop())
+            return whole(*given)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(second, "add", add)
+            bring(second, paths[:later])
+        assert not others
+    alone = new_home(tmp_path / "alone")
+    with CaseIndex.open(alone) as index:
+        bring(index, [tmp_path / "in"])
+    (mine, my_vectors), (theirs, their_vectors) = content(home, None), content(alone, None)
+    assert mine == theirs
+    for key, vector in my_vectors.items():
+        np.testing.assert_array_equal(vector, their_vectors[key])
