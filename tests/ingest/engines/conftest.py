@@ -113,7 +113,7 @@ class RayNodes:
         for process in tree:
             with suppress(psutil.Error):
                 process.kill()
-        self._process.wait()
+        self._process.communicate()
 
 
 @pytest.fixture(scope="session")
