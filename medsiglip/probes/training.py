@@ -114,7 +114,8 @@ def train(
     probe = Probe(
         space,
         data.targets.names,
-        fitted[-1].coef,
+        # In the order in which a file keeps them: products of other strides differ in the last bit.
+        np.ascontiguousarray(fitted[-1].coef),
         fitted[-1].intercept,
         c,
         replace(_report(out_of_fold, c, warnings, options.seed), groups=int(data.codes.max()) + 1),
