@@ -90,7 +90,7 @@ def _is_asked(url: str) -> bool:
     )
 
 
-@pytest.mark.long(every=2)
+@pytest.mark.long(every=3)
 @pytest.mark.parametrize(("page", "state", "theme"), [*quick(), *all_others()])
 def test_a_page_is_sound(
     browser: Browser,

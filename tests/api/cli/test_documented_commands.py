@@ -356,6 +356,10 @@ def test_toml_is_read(block: Block, tmp_path: Path) -> None:
     file.write_text(block.text)
     if content.get("kind") in ("findings", "classes", "names"):
         assert load_prompt_set(file).labels
+    elif not any(isinstance(value, dict) for value in content.values()):  # of settings
+        read = read_settings(config=file)
+        assert set(content) <= set(type(read).model_fields), "settings that there are"
+        assert {name for name in content if getattr(read, name) is None} == set()
     elif any("kind" in table for table in content.values()):
         assert set(read_generators(read_settings(generators=file))) == set(content)
     else:

@@ -259,13 +259,19 @@ def test_the_trail_has_no_text_that_is_no_uid(
     assert jobs(archive)[0].result["files_embedded"] == 1
 
 
-def test_what_waits_of_a_forgotten_case_goes_too(archive: Archive, photographs: list[Path]) -> None:
-    first, second, third = photographs[:3]
+def test_what_waits_of_a_forgotten_case_goes_too(
+    archive: Archive, photographs: list[Path], tmp_path: Path
+) -> None:
+    first, second = photographs[:2]
+    of_another = pydicom.dcmread(photographs[2])
+    of_another.PatientID = "somebody else"
+    third = tmp_path / "third.dcm"
+    of_another.save_as(third)
     for file in (first, second):
         spool_file(archive.home, file)
     HandOver(archive).hand_over(studies(archive))
     Worker(archive).run(once=True)
-    for file in photographs[:3]:
+    for file in (first, second, third):
         spool_file(archive.home, file)
     archive.forget(study=uid_of(first))
     archive.forget(patient=archive.study(uid_of(second)).patient_key)

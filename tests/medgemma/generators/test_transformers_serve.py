@@ -70,6 +70,7 @@ def local(tiny_gemma: Path) -> LocalPipeline:
     return LocalPipeline(str(tiny_gemma))
 
 
+@pytest.mark.long(every=3)
 @pytest.mark.parametrize("kind", THREE)
 def test_it_writes_what_the_same_checkpoint_writes_here(
     server: OpenAIServer, local: LocalPipeline, kind: str
