@@ -65,6 +65,7 @@ def test_a_restore_that_fails_takes_back_what_it_put_and_nothing_else(
 
 
 @pytest.mark.parametrize("server", ["sqlite"], indirect=True)
+@pytest.mark.long
 def test_a_restore_that_was_killed_can_be_tried_again(
     backup: Path, machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,6 +55,7 @@ def test_two_machines_share_one_archive(machines: Machines) -> None:
         assert not (machines.folder / "one" / "vectors").exists()
 
 
+@pytest.mark.long
 def test_what_a_bucket_lacks_or_has_otherwise_is_found(machines: Machines) -> None:
     with machines.open("one") as one:
         one.activate(SPACE)
@@ -100,6 +101,7 @@ def test_a_damaged_copy_is_fetched_anew_before_it_is_written_again(machines: Mac
         assert two.verify(deep=True).problems == ()
 
 
+@pytest.mark.long
 def test_leftovers_of_killed_writers_go_when_they_are_a_day_old(machines: Machines) -> None:
     with machines.open("one") as one:
         one.activate(SPACE)
@@ -149,6 +151,7 @@ def test_versions_that_must_stay_are_not_passed_over(make_machines: Callable[...
         assert len(set(machines.shards())) == 1
 
 
+@pytest.mark.long
 def test_another_place_than_that_of_the_archive_is_refused(machines: Machines, tmp_path: Path) -> None:
     with machines.open("one") as one:
         one.activate(SPACE)
@@ -182,6 +185,7 @@ def _restored(machines: Machines, folder: Path, home: Path, place: ObjectPlace) 
         return nearest(index, unit_vectors(1, 9)[0])
 
 
+@pytest.mark.long
 def test_a_backup_moves_an_archive_to_a_bucket_and_back(machines: Machines, tmp_path: Path) -> None:
     with machines.open("one") as one:
         one.activate(SPACE)

@@ -113,6 +113,7 @@ def test_versions_that_are_held_are_reported(objects: ObjectServer, tmp_path: Pa
     assert f"archive/{NAME}" in objects.versions(bucket)
 
 
+@pytest.mark.long
 def test_a_process_that_is_killed_in_a_put_leaves_nothing(objects: ObjectServer, tmp_path: Path) -> None:
     bucket = objects.new_bucket()
     place = objects.place(bucket)
