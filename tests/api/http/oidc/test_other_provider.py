@@ -13,6 +13,7 @@ from medsiglip.api.settings import Settings
 from tests.api.http.oidc.way import CALLBACK, OWN
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")  # of its own libraries, by one another
 def test_a_person_of_another_provider_signs_in(tmp_path: Path) -> None:
     import oidc_provider_mock  # type: ignore[import-untyped]
