@@ -72,6 +72,7 @@ def test_the_cache_keeps_to_its_bound(objects: ObjectServer, tmp_path: Path) -> 
     assert [store.open_local(name).read_bytes()[0] for name in names] == list(range(8))
 
 
+@pytest.mark.long
 def test_globs_find_what_fits_part_by_part(objects: ObjectServer, tmp_path: Path) -> None:
     bucket = objects.new_bucket()
     remote = open_store(tmp_path / "remote", objects.place(bucket))
