@@ -65,6 +65,7 @@ STATUSES = {
     "unknown-space": 404,
     "space-in-use": 409,
     "space-needed": 409,
+    "changed-meanwhile": 409,
     "space-switched": 409,
     "space-dropped": 409,
     "no-evaluation": 409,

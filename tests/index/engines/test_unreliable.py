@@ -9,11 +9,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, update
 
 from medsiglip.index.case_index import CaseIndex
 from medsiglip.index.catalogue.schema import home as home_table
 from medsiglip.index.engines import draining, home_engine
+from medsiglip.index.engines.changed_rows import newest
 from medsiglip.index.engines.engine import Candidates, Collection, PushedFilter
 from medsiglip.index.engines.home_engine import HomeEngine
 from medsiglip.index.errors import CatalogError
@@ -62,7 +63,7 @@ def test_an_engine_that_lost_most_rows_is_named_at_every_level(index: CaseIndex)
     seen.update({one: until - home_engine.SEEN_SECONDS for one, until in seen.items()})
     for level in ("image", "series", "study"):
         with pytest.raises(CatalogError, match=r"holds \d+ of the \d+ vectors.*index rebuild") as caught:
-            index.search(unit_vectors(1), k=1, level=level)  # type: ignore[arg-type]
+            index.search(unit_vectors(1), k=1, level=level)
         assert caught.value.code == "wrong-engine"
     index.rebuild()
     assert index.search(unit_vectors(1, 20), k=1)[0][0].study_instance_uid == "2.25.20"
@@ -123,10 +124,9 @@ def test_a_change_of_the_engine_while_one_is_told_loses_nothing(
     add(index, range(30, 32))
     other = MemoryEngine()
     other.name = "memory://other"
-    held = draining.newest
 
-    def moved(connection: object) -> int:
-        last = held(connection)  # type: ignore[arg-type]
+    def moved(connection: Connection) -> int:
+        last = newest(connection)
         with index._database.write() as writing:
             writing.execute(update(home_table).values(vector_engine=other.name))
         return last
@@ -250,11 +250,9 @@ def test_a_home_that_is_written_to_while_it_is_checked_may_be_right(
         return state
 
     index.feed_engine()
-    problems = engine_check.engine_problems
     monkeypatch.setattr("medsiglip.index.search.check._check_faiss", lambda *_: [])
     monkeypatch.setattr(CurrentSpace, "load", busy)
     monkeypatch.setattr("medsiglip.index.search.check.listed", lambda connection: [])
-    monkeypatch.setattr("medsiglip.index.search.check.engine_problems", problems)
     assert index.verify().problems == ()
 
 
@@ -306,7 +304,7 @@ def test_a_search_asks_by_its_own_view_whether_something_waits(
 
     def counted(**options: object) -> object:
         opened.append(1)
-        return connected(**options)  # type: ignore[arg-type]
+        return connected(**options)
 
     monkeypatch.setattr(index._database, "_connected", counted)
     index.search(unit_vectors(1), k=1)

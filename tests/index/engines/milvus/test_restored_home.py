@@ -19,6 +19,7 @@ from tests.index.index_cases import DIMENSION, SPACE, make_bundle, unit_vectors
 APPROXIMATE = SearchOptions(1, exact=False)
 
 
+@pytest.mark.long
 def test_a_restored_home_fills_milvus_from_its_shards(
     milvus_server: MilvusServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
