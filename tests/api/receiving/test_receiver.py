@@ -37,6 +37,12 @@ def received(home: Path) -> Counter[bytes]:
     return Counter(data_set_of(path) for folder in folders for path in folder.glob("*/*.dcm"))
 
 
+def waiting(home: Path) -> int:
+    state = receiver_state(home)
+    assert state is not None
+    return state.waiting_studies
+
+
 def counted(home: Path) -> int:
     state = receiver_state(home)
     return 0 if state is None else state.received
@@ -60,6 +66,7 @@ def test_a_receiver_takes_hands_over_is_seen_and_goes_on_after_a_kill(tmp_path: 
         ran = run("--home", home, "--json", "receive", "--check")
         assert ran.code == 0
         eventually(lambda: counted(home) >= len(files) - 2)  # a killed process has not written its last ones
+        eventually(lambda: waiting(home) == 0)  # it says so a moment after the last was handed over
         state = receiver_state(home)
         assert state is not None
         assert (state.running, state.ae_title, state.port) == (True, "MEDSIGLIP", receiver.port)

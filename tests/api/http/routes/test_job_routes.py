@@ -112,10 +112,11 @@ def test_every_follower_gets_events_until_the_job_has_ended(service: Service) ->
     def work() -> None:
         claimed = service.queue.claim("w", ["ingest"])
         assert claimed is not None
+        time.sleep(2.0)  # until all of them have asked
         for done in (1, 2):
-            time.sleep(0.8)
+            time.sleep(1.2)
             service.queue.beat(claimed, done=done, total=2, stage="embedding")
-        time.sleep(0.8)
+        time.sleep(1.2)
         service.queue.finish(claimed, {"images": 2})
 
     texts: list[str] = []
