@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from medsiglip.api.archive.archive import Archive
+from medsiglip.api.http import metrics, readiness
+from medsiglip.api.http.metrics import ArchiveCollector
+from medsiglip.api.http.readiness import Readiness
 from medsiglip.index.errors import CatalogError
 from medsiglip.index.search.engines import engine_search
 from tests.api.conftest import Home
@@ -83,3 +88,39 @@ def test_pgvector_needs_a_catalogue_on_postgresql(own_home: Home, monkeypatch: p
     engine_info = own_home.run("index", "info").json["engine"]
     assert (engine_info["name"], engine_info["problem"]) == ("pgvector", "no-pgvector")
     assert "cannot be used (no-pgvector)" in own_home.show("index", "info").out
+
+
+def test_an_engine_that_hangs_keeps_neither_readiness_nor_metrics_waiting(
+    own_home: Home, engine: MemoryEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEDSIGLIP_VECTOR_URL", "milvus://127.0.0.1:1/x")
+    released = threading.Event()
+    nearest, count = engine.nearest, engine.count
+    with Archive(own_home.path) as archive:
+        archive.index.feed_engine()
+        working = Readiness(archive)._examine()
+        tried = next(one for one in working["checks"] if one["name"] == "vector_engine")
+        assert (working["ready"], tried["ok"], tried["required"]) == (True, True, False)
+        assert values(ArchiveCollector(archive))["medsiglip_vector_engine_up"] == 1
+
+        def hang(call: Any) -> Any:
+            return lambda *given, **options: (released.wait(60), call(*given, **options))[1]
+
+        monkeypatch.setattr(engine, "nearest", hang(nearest))
+        monkeypatch.setattr(engine, "count", hang(count))
+        monkeypatch.setattr(readiness, "ENGINE_SECONDS", 0.1)
+        monkeypatch.setattr(metrics, "ENGINE_SECONDS", 0.1)
+        try:
+            hanging = Readiness(archive)._examine()
+            tried = next(one for one in hanging["checks"] if one["name"] == "vector_engine")
+            assert (hanging["ready"], tried["ok"]) == (True, False)
+            found = values(ArchiveCollector(archive))
+            assert found["medsiglip_archive_up"] == 1
+            assert found["medsiglip_vector_engine_up"] == 0
+            assert not released.is_set()
+        finally:
+            released.set()
+
+
+def values(collector: ArchiveCollector) -> dict[str, float]:
+    return {family.name: family.samples[0].value for family in collector.collect() if family.samples}
