@@ -59,9 +59,7 @@ class LocalCache:
 
         def keep() -> Path:
             size = written.stat().st_size
-            sync_path(
-                written
-            )  # a copy is trusted, also after a power failure
+            sync_path(written)  # a copy is trusted, also after a power failure
             os.replace(written, target)
             self._make_room(size)
             return target

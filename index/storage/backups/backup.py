@@ -1,9 +1,8 @@
 """Backups: the catalogue as it is at one moment, and every file that it names.
 
 A row never names a vector file or a probe that is not there yet, so the catalogue is copied first: whatever
-was committed before the backup began is in it, with its files, while others go on writing. A file that a
-compaction or a deletion takes away meanwhile is no longer named by the next copy of the catalogue, so that is
-made anew until nothing is missing.
+was committed before the backup began is in it, with its files, while others go on writing. Where a compaction
+or a deletion takes a file away meanwhile, the catalogue is copied anew, which then does not name it.
 
 A backup is a home with SQLite, whichever database the archive has, with two more files: `backup.json`,
 written last, and `files.jsonl`, which lists size and SHA-256 of each file. What can be made anew (the search
