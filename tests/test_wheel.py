@@ -180,6 +180,7 @@ def test_ingest_search_and_render(start: Start, pictures: Path, tmp_path: Path) 
     assert len(shown["images"]) == 16
 
 
+@pytest.mark.long
 def test_the_demonstration(start: Start) -> None:
     assert result(start("demo", "--studies", "48"))["ingest"]["studies"] == 48
 

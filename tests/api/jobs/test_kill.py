@@ -102,6 +102,7 @@ def kill_and_repair(folder: Path, place: Path, kills: int, seed: int) -> None:
         assert all(np.abs(np.subtract(mine[key], vectors[key])).max() <= 1e-6 for key in vectors), where
 
 
+@pytest.mark.long
 def test_three_kills(slices: list[Path], photographs: list[Path], tmp_path: Path) -> None:
     (tmp_path / "files").mkdir()
     for number, file in enumerate((*slices[:8], *photographs[:4])):

@@ -217,6 +217,7 @@ def contents(archive: Archive) -> list[tuple[str, str, str, str, int]]:
     )
 
 
+@pytest.mark.long
 def test_three_kills(tmp_path: Path) -> None:
     files = [*write_files(tmp_path / "ct", 1, "chest-ct"), *write_files(tmp_path / "skin", 3, "skin")]
     killed_now_and_then(files, tmp_path, 3, 1)

@@ -84,6 +84,7 @@ def places(tmp_path: Path) -> list[Path]:
     return [package, libraries]
 
 
+@pytest.mark.long
 def test_it_asks_a_live_service(service: LiveService, phantoms: Phantoms, places: list[Path]) -> None:
     environment = {
         "PLACES": os.pathsep.join(map(str, places)),

@@ -180,6 +180,7 @@ def _run(folder: Path, count: int, rate: float, interruptions: int) -> Campaign:
     return campaign
 
 
+@pytest.mark.long
 def test_a_sync_that_is_interrupted_three_times_brings_each_study_once(tmp_path: Path) -> None:
     campaign = _run(tmp_path, 40, 60.0, 3)
     # Each interruption costs at most the study that was being fetched.

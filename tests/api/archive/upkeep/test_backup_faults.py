@@ -74,7 +74,7 @@ def test_a_full_disk_of_the_backup_is_named(
     for module, name, fault in (
         (Database, "copy_to", full),
         (backup_module, "copy_file", limited),
-        (backup_module, "_write", lambda *_: Path("/dev/full").write_bytes(b"x")),
+        (backup_module, "write_text", lambda *_: Path("/dev/full").write_bytes(b"x")),
     ):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, fault)

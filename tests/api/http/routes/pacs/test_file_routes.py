@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import pydicom
 
 from medsiglip.answers.pacs import FetchReport, ReleaseReport
 from tests.api.http.routes.pacs.conftest import Beside
@@ -35,5 +35,5 @@ def test_files_go_and_come_back(beside: Beside) -> None:
     with beside.service.client() as admin:
         actions = [one.action for one in admin.audit_events(limit=50).events]
         assert {"pacs-fetch", "pacs-release"} <= set(actions)
-    received = beside.service.home / "received"
-    assert [name for _, _, names in os.walk(received) for name in names if name.endswith(".dcm")] == []
+    left = (beside.service.home / "received").rglob("*.dcm")
+    assert uid not in {pydicom.dcmread(path, stop_before_pixels=True).StudyInstanceUID for path in left}
