@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -43,19 +44,34 @@ class Service:
         return int(self.archive.index_info()["images"])
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, phantoms: Phantoms) -> Iterator[Service]:
-    folder = tmp_path_factory.mktemp("files")
+@contextmanager
+def started(folder: Path, home: Path, phantoms: Phantoms) -> Iterator[Service]:
     files = sorted(path for path in phantoms.dicom.rglob("*") if path.is_file())
     for number, path in enumerate(files[:3]):
         content = pydicom.dcmread(path)
         content.BurnedInAnnotation = ("NO", "YES", "NO")[number]
         content.save_as(folder / f"{number}.dcm")
     (folder / "notes.txt").write_text("no picture")
-    settings = Settings(home=tmp_path_factory.mktemp("dry") / "home", ingest_roots=(folder,))
-    with TestClient(create_app(settings), base_url="http://127.0.0.1:8000") as client:
+    with TestClient(
+        create_app(Settings(home=home, ingest_roots=(folder,))), base_url="http://127.0.0.1:8000"
+    ) as client:
         archive = client.app.state.server.archive  # type: ignore[attr-defined]
         yield Service(client, archive, folder)
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, phantoms: Phantoms) -> Iterator[Service]:
+    make = tmp_path_factory.mktemp
+    with started(make("files"), make("dry") / "home", phantoms) as one:
+        yield one
+
+
+@pytest.fixture
+def new_service(tmp_path_factory: pytest.TempPathFactory, phantoms: Phantoms) -> Iterator[Service]:
+    """One whose home holds nothing yet."""
+    make = tmp_path_factory.mktemp
+    with started(make("files"), make("new") / "home", phantoms) as one:
+        yield one
 
 
 def forms(service: Service) -> list[tuple[str, tuple[str, io.BytesIO]]]:
@@ -92,9 +108,10 @@ def test_a_dry_run_of_files_is_not_taken_into_the_run_of_others(service: Service
 
 
 def test_a_client_chooses_among_the_engines_of_the_service(
-    service: Service, monkeypatch: pytest.MonkeyPatch
+    new_service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may have a run on the service's machine; a cluster is what the settings name, or there is none."""
+    service = new_service
     for engine, code in (("ray://10.1.0.7:10001", "bad-request"), ("ray", "no-ray-cluster")):
         answer = service.client.post("/v1/ingest", json={"path": str(service.folder), "engine": engine})
         assert (answer.status_code, answer.json()["code"]) == (422, code)
@@ -107,6 +124,7 @@ def test_a_client_chooses_among_the_engines_of_the_service(
         job = service.client.post("/v1/ingest", json=asked).json()
         Worker(service.archive).run(once=True)
         ended = service.client.get(f"/v1/jobs/{job['id']}").json()
+        assert ended["error"] is not None, ended
         # It waits for the cluster, and loses no attempt.
         assert (ended["status"], ended["error"]["code"]) == ("queued", "ray-unreachable")
         assert ended["attempts"] == 0
