@@ -10,7 +10,7 @@ from __future__ import annotations
 import pickle
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -261,19 +261,15 @@ class _LostError(Exception):
         self.is_disconnected = is_disconnected
 
 
-class _losses:  # noqa: N801  (a context, used as `suppress` is)
+@contextmanager
+def _losses() -> Iterator[None]:
     """Errors of Ray and of the connection to it within the block are `_LostError`."""
+    from grpc import RpcError
+    from ray.exceptions import RayError
 
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if error is None:
-            return
-        from grpc import RpcError
-        from ray.exceptions import RayError
-
-        if isinstance(error, RayError):
-            raise _LostError(type(error).__name__) from error
-        if isinstance(error, ConnectionError | RpcError):
-            raise _LostError(type(error).__name__, is_disconnected=True) from error
+    try:
+        yield
+    except RayError as error:
+        raise _LostError(type(error).__name__) from error
+    except (ConnectionError, RpcError) as error:
+        raise _LostError(type(error).__name__, is_disconnected=True) from error
