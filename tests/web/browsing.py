@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.repository import ROOT
 
@@ -58,9 +58,13 @@ class Watched:
     requests: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.page.on("console", lambda message: self._note(f"{message.type}: {message.text}"))
+        self.page.on("console", lambda message: self._console(message))
         self.page.on("pageerror", lambda error: self._note(f"error: {error}"))
         self.page.on("request", lambda request: self._requested(request.url))
+
+    def _console(self, message: ConsoleMessage) -> None:
+        where = urlsplit(message.location["url"]).path
+        self._note(f"{message.type}: {message.text} ({where})")
 
     def _note(self, text: str) -> None:
         if not text.startswith(self.allowed):

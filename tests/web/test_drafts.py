@@ -98,6 +98,7 @@ def test_the_list_is_filtered_by_status_and_verdict(
         assert "verdict=contradict" in page.url
         expect(page.get_by_role("heading", name="No draft passes these filters")).to_be_visible()
         page.get_by_role("button", name="Drop all filters").click()
+        expect(page.locator("a.draft-link").first).to_be_visible()
         page.keyboard.press("j")
         expect(page.locator("a.draft-link").first).to_be_focused()
         page.keyboard.press("Enter")

@@ -140,10 +140,11 @@ def test_review_and_accept_a_draft(keyboard: Keyboard, service: LiveService, fil
     keyboard.press("g", "d")
     page.wait_for_url("**/app/drafts")
     keyboard.one.settle()
-    keyboard.press("j", "Enter")
-    page.wait_for_url(re.compile(r"/app/drafts/\w+"))
+    draft = filled.draft  # others on the list are those of other tests
+    keyboard.to(page.locator(f"a.draft-link[href$='{draft}']"))
+    keyboard.press("Enter")
+    page.wait_for_url(f"**/app/drafts/{draft}")
     keyboard.one.settle()
-    draft = page.url.rsplit("/", 1)[1].split("?")[0]
     with service.http() as http:
         assert http.get(f"/v1/reports/{draft}").json()["status"] == "draft"
     for box in page.locator(".asked input[type=checkbox]").all():

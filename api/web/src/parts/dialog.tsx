@@ -1,12 +1,13 @@
 // A modal dialog: the browser keeps the focus in it, gives it back, and closes it by Escape.
 import type { ComponentChildren } from "preact";
-import { useEffect, useId, useRef } from "preact/hooks";
+import { useId, useLayoutEffect, useRef } from "preact/hooks";
 import { Icon } from "./icon";
 
 export function Dialog({ title, close, children }: { title: string; close: () => void; children: ComponentChildren }) {
   const element = useRef<HTMLDialogElement>(null);
   const id = useId();
-  useEffect(() => {
+  // Before the page is drawn: a key pressed after the click is already the dialog's.
+  useLayoutEffect(() => {
     const dialog = element.current!;
     if (!dialog.open) dialog.showModal();
     return () => dialog.close();
@@ -19,6 +20,8 @@ export function Dialog({ title, close, children }: { title: string; close: () =>
         event.preventDefault();
         close();
       }}
+      // Chromium asks by `cancel` only once after each gesture of the user, and closes without asking then.
+      onClose={close}
       onKeyDown={(event) => event.stopPropagation()}
       onClick={(event) => event.target === element.current && close()}
     >

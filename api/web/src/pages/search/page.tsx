@@ -62,7 +62,7 @@ export default function Page({ place }: PageProps) {
               )}
               {pages.more && (
                 <p class="row">
-                  <button type="button" onClick={pages.more} disabled={pages.loading}>
+                  <button type="button" onClick={pages.more} disabled={pages.loading} aria-busy={pages.loading}>
                     More hits
                   </button>
                   <span class="quiet">{count(pages.hits.length)} shown</span>
