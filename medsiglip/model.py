@@ -43,6 +43,7 @@ class SiglipTowers(nn.Module):
             mlp_ratio=_mlp_ratio(vision),
             norm_layer=partial(nn.LayerNorm, eps=vision.layer_norm_eps),
             act_layer=_activation(vision),
+            weight_init="skip",  # all weights come from a checkpoint, and drawing them takes longest
         )
         self.text = TextTransformer(
             context_length=architecture.context_length,

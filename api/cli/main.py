@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import functools
 import io
 import json
 import os
@@ -131,6 +132,12 @@ def options(
     run.config = config
 
 
+@functools.cache
+def _commands() -> Any:
+    """The tree of commands, which takes longer to build than many a command to run."""
+    return typer.main.get_command(app)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; `arguments` without the program's name. Returns the exit code, and never a traceback
     without --debug.
@@ -142,9 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _take_all_characters(sys.stdout, as_json=run.json)
     with _quiet(run):
         try:
-            code = typer.main.get_command(app).main(
-                words, prog_name="medsiglip", standalone_mode=False, obj=run
-            )
+            code = _commands().main(words, prog_name="medsiglip", standalone_mode=False, obj=run)
             if code == 130:
                 return _fail(
                     run,
