@@ -41,7 +41,7 @@ export default function Page({ place }: PageProps) {
     <>
       <div class="row spread">
         <h1>PACS</h1>
-        <AsData json="/v1/pacs" command="medsiglip pacs list" />
+        {(tab === "connections" || tab === "find") && <AsData json="/v1/pacs" command="medsiglip pacs list" />}
       </div>
       <Tabs of="PACS" tabs={tabs} shown={tab} open={(name) => setQuery({ tab: name, status: null, job: null })}>
         <ListState of={found}>
