@@ -26,9 +26,10 @@ from medsiglip.ingest.workers.rendered_unit import RenderedUnit
 PIXELS = np.arange(256, dtype=np.uint16).reshape(16, 16)
 
 
-@pytest.fixture
-def folder(tmp_path: Path, write_dicom: Any, write_series: Any) -> Any:
-    folder = tmp_path / "in"
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, write_dicom: Any, write_series: Any) -> Any:
+    """Files of every outcome, which no test changes."""
+    folder = tmp_path_factory.mktemp("files") / "in"
     write_series(folder / "ct", 5, PatientName="Doe^Jane", BurnedInAnnotation="NO")
     for n in range(12):
         write_dicom(
@@ -64,6 +65,14 @@ def ran(tmp_path: Path, model: Any, encoder: Any, folder: Any) -> Any:
         return report, details
 
     return ran
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory, model: Any, encoder: Any, folder: Any) -> Any:
+    """Report and details of a first run, for tests that only look at them."""
+    details = RunDetails()
+    with CaseIndex.open(tmp_path_factory.mktemp("told") / "home") as index:
+        return ingest([folder], index, model, lambda: encoder, details=details), details
 
 
 def rows(text: Any) -> Any:
@@ -111,8 +120,8 @@ def test_a_run_that_was_stopped_tells_what_the_index_holds(
     assert sum(group.images for group in details.groups.values()) == images
 
 
-def test_the_csv_has_one_line_for_every_file(ran: Any, folder: Any) -> None:
-    report, details = ran()
+def test_the_csv_has_one_line_for_every_file(told: Any, folder: Any) -> None:
+    report, details = told
     table = rows(to_csv(report, details))
     assert set(table) == {path.name for path in folder.rglob("*") if path.is_file()}
     assert len(table) == report.files
@@ -160,15 +169,15 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_is_well_formed_and_needs_no_other_file(ran: Any) -> None:
-    page = Page(to_html(*ran()))
+def test_the_page_is_well_formed_and_needs_no_other_file(told: Any) -> None:
+    page = Page(to_html(*told))
     assert page.open == []
     assert page.sources
     assert all(source.startswith("data:image/jpeg;base64,") for source in page.sources)
 
 
-def test_thumbnails_are_bounded_and_none_may_show_the_patient(ran: Any) -> None:
-    report, details = ran()
+def test_thumbnails_are_bounded_and_none_may_show_the_patient(told: Any) -> None:
+    report, details = told
     shown = {
         modality: (group.images, len(group.thumbnails)) for (modality, _), group in details.groups.items()
     }
@@ -188,8 +197,8 @@ def test_all_thumbnails_are_shown_to_those_who_ask_for_them(ran: Any) -> None:
     assert "not shown" not in to_html(report, details)
 
 
-def test_neither_file_names_a_person_and_the_page_runs_no_name(ran: Any) -> None:
-    report, details = ran()
+def test_neither_file_names_a_person_and_the_page_runs_no_name(told: Any) -> None:
+    report, details = told
     for text in (to_csv(report, details), to_html(report, details)):
         assert "Doe" not in text
     assert "<b>&x.dcm" not in to_html(report, details)
@@ -205,10 +214,10 @@ def test_a_dry_run_has_lines_and_counts_and_no_thumbnails(ran: Any) -> None:
     assert "dry run" in to_html(report, details)
 
 
-def test_a_report_is_written_whole_in_place_of_an_old_one(tmp_path: Path, ran: Any) -> None:
+def test_a_report_is_written_whole_in_place_of_an_old_one(tmp_path: Path, told: Any) -> None:
     path = tmp_path / "report.csv"
     path.write_text("old")
-    report, details = ran()
+    report, details = told
     write_report(path, report, details)
     assert path.read_text() == to_csv(report, details)
     assert path.stat().st_mode & 0o777 == 0o600

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from medsiglip.index.search.kinds import quick, quick_learning
 from medsiglip.index.search.kinds.bounded import BoundedIndex
 from medsiglip.index.search.kinds.index_kinds import KINDS, chosen_kind
-from medsiglip.index.search.kinds.quick import QuickIndex, read_quick
+from medsiglip.index.search.kinds.quick import AnswerCount, QuickIndex, read_quick
 from medsiglip.index.search.kinds.quick_codes import QuickCodes, rotated_axes
 from medsiglip.index.search.kinds.quick_search import OperatingPoint
 from medsiglip.index.search.kinds.vector_search import ExactSearch
@@ -40,9 +41,22 @@ def pair(rows: np.ndarray, *, least: int = 3000, sample: int = 200) -> tuple[Qui
     return index, exact
 
 
+@cache
+def _learnt_once() -> tuple[QuickIndex, ExactSearch]:
+    return pair(pictures(ROWS, 1))
+
+
+def copies() -> tuple[QuickIndex, ExactSearch]:
+    """The same pictures in both, learnt once for all tests; an answer to one is counted for no other."""
+    index, exact = (one.copy() for one in _learnt_once())
+    assert isinstance(index, QuickIndex) and isinstance(exact, ExactSearch)
+    index.count = AnswerCount()
+    return index, exact
+
+
 @pytest.mark.parametrize("k", [1, 10, 20])
 def test_recall_is_the_one_asked_for_on_queries_held_out(k: int) -> None:
-    index, exact = pair(pictures(ROWS, 1))
+    index, exact = copies()
     assert index.measured_recall is not None
     assert index.measured_recall.least >= index.recall == 0.999
     assert (index.measured_recall.rows, index.measured_recall.k) == (3000, 10)
@@ -120,7 +134,7 @@ def test_what_a_copy_changes_is_not_seen_in_the_original() -> None:
 
 
 def test_threads_read_while_a_copy_changes() -> None:
-    index, _ = pair(pictures(ROWS, 1))
+    index, _ = copies()
     queries = np.concatenate([pictures(10, 2), texts(10, 3)])
     expected = index.search(queries, 10, exact=False).ids
     wrong: list[int] = []
@@ -144,7 +158,7 @@ def test_threads_read_while_a_copy_changes() -> None:
 
 
 def test_filters_that_leave_out_few_rows_are_approximate_and_others_exact() -> None:
-    index, exact = pair(pictures(ROWS, 1))
+    index, exact = copies()
     draw = np.random.default_rng(2)
     queries = np.concatenate([pictures(60, 2), texts(60, 3)])
     best = exact.search(queries, 3).ids.ravel()
@@ -165,7 +179,7 @@ def test_filters_that_leave_out_few_rows_are_approximate_and_others_exact() -> N
 
 @pytest.mark.parametrize("k", [1200, ROWS, ROWS + 5])
 def test_more_neighbours_than_candidates_pay_for_are_exact(k: int) -> None:
-    index, exact = pair(pictures(ROWS, 1))
+    index, exact = copies()
     answer, expected = index.search(pictures(3, 2), k, exact=False), exact.search(pictures(3, 2), k)
     assert "approximate" not in answer.how
     assert np.array_equal(answer.ids, expected.ids)
@@ -202,7 +216,7 @@ def test_texts_are_answered_exactly_where_recall_was_measured_on_pictures_alone(
 def test_an_index_that_was_read_answers_as_the_one_that_was_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    index, _ = pair(pictures(ROWS, 1))
+    index, _ = copies()
     file = tmp_path / "index"
     with file.open("wb") as stream:
         index.write(stream)
@@ -284,9 +298,9 @@ def test_learning_can_wait_for_all_rows(rows: int) -> None:
 
 
 def test_an_index_from_a_file_learns_both_codes_anew(tmp_path: Path) -> None:
-    rows = pictures(33_000, 1)
-    index = QuickIndex(DIMENSION, texts(200, 5), least=8192, recall=0.6)
-    for start, end in ((0, 8192), (8192, 20_000)):
+    rows = pictures(16_500, 1)
+    index = QuickIndex(DIMENSION, texts(200, 5), least=4096, recall=0.6)
+    for start, end in ((0, 4096), (4096, 10_000)):
         index.add(np.arange(start, end), rows[start:end])
     file = tmp_path / "index"
     with file.open("wb") as stream:
@@ -295,9 +309,9 @@ def test_an_index_from_a_file_learns_both_codes_anew(tmp_path: Path) -> None:
     assert again is not None
     former = again.exact.held.projection
     assert former is not None
-    again.add(np.arange(20_000, 33_000), rows[20_000:])
+    again.add(np.arange(10_000, 16_500), rows[10_000:])
     assert again.trial is not None
-    assert again.trial.recall.rows == 33_000
+    assert again.trial.recall.rows == 16_500
     assert again.exact.held.projection is not former
     answer, expected = (again.search(pictures(50, 7), 10, exact=exact) for exact in (False, True))
     assert recall(answer, expected) >= 0.6

@@ -10,7 +10,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
-from pydicom.uid import UID, AllTransferSyntaxes, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    AllTransferSyntaxes,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    SecondaryCaptureImageStorage,
+)
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.dimse_primitives import C_STORE
 
@@ -34,6 +40,8 @@ def connection_to(port: int, **options: Any) -> Connection:
 
 
 ALL_STORED = {str(one.abstract_syntax): list(AllTransferSyntaxes) for one in AllStoragePresentationContexts}
+# What the instances made for tests are; pynetdicom goes through all that a peer stores for each association.
+PICTURES = {SecondaryCaptureImageStorage: [ExplicitVRLittleEndian, ImplicitVRLittleEndian]}
 
 
 @contextmanager
@@ -41,7 +49,7 @@ def scp(
     handlers: list[Any],
     services: tuple[str, ...] = _SERVICES,
     port: int = 0,
-    stored: Mapping[str, list[UID]] = ALL_STORED,
+    stored: Mapping[str, list[UID]] = PICTURES,
 ) -> Iterator[int]:
     """An SCP of pynetdicom with handlers, which takes `stored` classes in these syntaxes; its port."""
     entity = AE("PEER")
@@ -70,7 +78,7 @@ def storing(folder: Path, statuses: Callable[[str], int] = lambda sop: 0, port: 
         return status
 
     folder.mkdir(parents=True, exist_ok=True)
-    with scp([(evt.EVT_C_STORE, store)], port=port) as bound:
+    with scp([(evt.EVT_C_STORE, store)], port=port, stored=ALL_STORED) as bound:
         yield bound
 
 

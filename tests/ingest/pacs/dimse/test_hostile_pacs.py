@@ -134,7 +134,11 @@ def test_answers_without_end_are_cancelled_and_then_cut() -> None:
                 return
             yield 0xFF00, answer(StudyInstanceUID=f"1.2.{number}")
 
-    with scp([(evt.EVT_C_FIND, find)]) as port, DimseClient(connection_to(port)) as client:
+    # Until a disobedient one is cut, both sides work as hard as they can.
+    with (
+        scp([(evt.EVT_C_FIND, find)]) as port,
+        DimseClient(connection_to(port, timeout_seconds=2.0)) as client,
+    ):
         for is_obedient in (True, False, True):
             obeys[0] = is_obedient
             assert len(list_studies(client)) == 10
