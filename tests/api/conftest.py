@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from medsiglip.api.cli.main import main
+from tests.api.forked_encoders import Encoders
 from tests.api.live_service import LiveService, live_service
 from tests.api.service_processes import Start, Started
 
@@ -54,6 +55,25 @@ def run(*words: object) -> Ran:
     with redirect_stdout(out), redirect_stderr(err):
         code = main([str(word) for word in words])
     return Ran(code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="session")
+def forked_encoders() -> Iterator[Encoders]:
+    """The process that forks the encoders of applications that run in this process."""
+    made = Encoders()
+    yield made
+    made.close()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def encoders(request: pytest.FixtureRequest, forked_encoders: Encoders) -> Iterator[None]:
+    """Encoders need no seconds to load torch, but in the tests of how their process is started."""
+    from medsiglip.api.encoder import child
+
+    with pytest.MonkeyPatch.context() as patch:
+        if "tests/api/encoder/" not in request.node.nodeid:
+            patch.setattr(child, "start_module", forked_encoders.start_module)
+        yield
 
 
 @dataclass(frozen=True)
