@@ -90,6 +90,7 @@ def check_message(call: Callable[[], object]) -> None:
     assert error is None or (len(str(error)) < MOST_SAID and "\n" not in str(error)), str(error)
 
 
+@pytest.mark.long(every=3)  # has no divisor in common with their numbers: each run and each frame comes
 @pytest.mark.parametrize("run", RUNS)
 @pytest.mark.parametrize("frame", FRAMES)
 def test_filters(frame: str, run: str) -> None:
@@ -177,6 +178,7 @@ def toml(run: str, frame: str, size: int) -> str:
     return frame.format("".join(run.format(number) if "{}" in run else run for number in range(size)))
 
 
+@pytest.mark.long(every=5)  # as above
 @pytest.mark.parametrize("frame", TOML_FRAMES)
 @pytest.mark.parametrize("run", TOML)
 def test_files_of_routes(run: str, frame: str) -> None:
@@ -208,6 +210,7 @@ def test_other_files_of_toml(tmp_path: Path, kind: str, run: str) -> None:
     check_message(read[kind])
 
 
+@pytest.mark.long(every=3)  # as above
 @pytest.mark.parametrize("run", RUNS)
 @pytest.mark.parametrize(
     "field", ["where", "modality", "labels", "quality", "findings", "generator", "template"]

@@ -1,6 +1,6 @@
 """No statement grows with the number of things that it is about: 0, 1, 500 or many give the same texts.
 
-Many are 2,000, and 20,000 in the campaign (`make statements-test`).
+Many are 1,200, and 20,000 in the campaign (`make statements-test`).
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ ASKED: dict[str, Ask] = {
 }
 
 
-@pytest.fixture(scope="module", params=[2_000, pytest.param(20_000, marks=pytest.mark.campaign)])
+@pytest.fixture(scope="module", params=[1_200, pytest.param(20_000, marks=pytest.mark.campaign)])
 def many(request: pytest.FixtureRequest) -> int:
     return int(request.param)
 
@@ -244,7 +244,7 @@ def test_adding_and_replacing_many(
 def test_forgetting_a_patient_of_many_studies_with_drafts(
     make_catalogue: Callable[[], Catalogue], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    count = 2_000
+    count = 1_200
     with make_catalogue().open(tmp_path_factory.mktemp("patient") / "home") as index:
         index.activate(SPACE)
         for patient, size in (("few", 500), ("many", count)):

@@ -35,7 +35,7 @@ def hanging(tmp_path: Path, name: Any = "pipe") -> Any:
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setattr("medsiglip.ingest.workers.pool.CLOCK_FACTOR", 2.0)
-    worker = Worker(SIZE, PROFILE, lambda unit: 2.0)
+    worker = Worker(SIZE, PROFILE, lambda unit: 1.0)
     yield worker
     worker.release()
 

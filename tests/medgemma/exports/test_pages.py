@@ -1,10 +1,12 @@
-"""Pages as poppler reads them, and FHIR as its library does."""
+"""Pages as poppler reads them, FHIR as its library does, and what is loaded before either is made."""
 
 from __future__ import annotations
 
 import base64
 import dataclasses
 import re
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -171,3 +173,13 @@ def test_fhir_contains_the_scores_and_the_pages() -> None:
     pdf = base64.b64decode(answer["presentedForm"][0]["data"])
     assert pdf == export(made, "pdf", FACTS, Pictures()).content
     assert answer["subject"] == {"type": "Patient", "identifier": {"value": FACTS.patient_key}}
+
+
+def test_no_heavy_library_is_loaded_before_an_export_needs_it() -> None:
+    code = (
+        "import sys, medsiglip.medgemma.exports.export\n"
+        "heavy = ('highdicom', 'pydicom', 'fpdf', 'matplotlib', 'PIL', 'fhir')\n"
+        "print([m for m in heavy if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

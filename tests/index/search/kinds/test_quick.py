@@ -49,7 +49,8 @@ def _learnt_once() -> tuple[QuickIndex, ExactSearch]:
 def copies() -> tuple[QuickIndex, ExactSearch]:
     """The same pictures in both, learnt once for all tests; an answer to one is counted for no other."""
     index, exact = (one.copy() for one in _learnt_once())
-    assert isinstance(index, QuickIndex) and isinstance(exact, ExactSearch)
+    assert isinstance(index, QuickIndex)
+    assert isinstance(exact, ExactSearch)
     index.count = AnswerCount()
     return index, exact
 
