@@ -7,18 +7,21 @@ from PIL import Image
 
 from tests.api.conftest import Home, run
 
+STUDIES = 48
+"""The fewest that a demonstration has."""
+
 
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A small demonstration in a home of its own."""
     home = tmp_path_factory.mktemp("demo") / "home"
-    return Home(home, run("--home", home, "--json", "demo", "--studies", 72).json)
+    return Home(home, run("--home", home, "--json", "demo", "--studies", STUDIES).json)
 
 
 def test_the_demonstration_answers_all_three_questions(shown: Home) -> None:
     outcome = shown.report
     assert set(outcome) >= {"studies", "zero_shot", "retrieval", "probe", "seconds"}
-    assert outcome["studies"] == outcome["ingest"]["studies"] == 72
+    assert outcome["studies"] == outcome["ingest"]["studies"] == STUDIES
     assert outcome["ingest"]["quarantined"] == outcome["ingest"]["skipped"] == []
     anatomies = {label["anatomy"] for label in outcome["zero_shot"]["labels"]}
     assert {"chest-xray", "chest-ct", "brain-mr", "mammogram", "fundus", "skin"} <= anatomies
@@ -48,7 +51,7 @@ def test_it_refuses_a_folder_of_something_else(home: Home, tmp_path: Path) -> No
     (tmp_path / "demo").mkdir()
     (tmp_path / "demo" / "precious.txt").write_text("mine")
     for folder in (home.path, tmp_path):
-        refused = run("--home", folder, "--json", "demo", "--studies", 72)
+        refused = run("--home", folder, "--json", "demo", "--studies", STUDIES)
         assert refused.code == 1
         assert refused.error["code"] == "home-in-use"
     assert home.run("index", "verify").json["images"] == home.report["images"]
@@ -57,7 +60,7 @@ def test_it_refuses_a_folder_of_something_else(home: Home, tmp_path: Path) -> No
 
 @pytest.mark.long
 def test_the_next_demo_replaces_it(shown: Home) -> None:
-    again = shown.run("demo", "--studies", 48).json
-    assert again["ingest"]["studies"] == 48
-    assert shown.run("index", "info").json["studies"] == 48
+    again = shown.run("demo", "--studies", STUDIES + 24).json
+    assert again["ingest"]["studies"] == STUDIES + 24
+    assert shown.run("index", "info").json["studies"] == STUDIES + 24
     assert len(list(Path(again["files"]).rglob("*.dcm"))) == again["ingest"]["files"]

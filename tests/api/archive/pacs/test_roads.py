@@ -19,18 +19,17 @@ from tests.api.archive.pacs.quick_program import quick_encoder
 from tests.api.receiving.running import receiving
 
 MOST_BYTES = 400_000
-MOST_FILES = 120
+FEW_FILES, MANY_FILES = 40, 120
 Held = set[tuple[str, str]]
 
 
-@pytest.fixture(scope="module")
-def paths(test_data: Path) -> list[Path]:
+def real_files(test_data: Path, count: int) -> list[Path]:
     """Small real files, as many of each folder as of any other, as far as there are so many."""
     small = [one for one in sorted((test_data / "dicom").rglob("*.dcm")) if one.stat().st_size <= MOST_BYTES]
     by_folder: dict[str, list[Path]] = {}
     for one in small:
         by_folder.setdefault(one.relative_to(test_data / "dicom").parts[0], []).append(one)
-    return [one for files in by_folder.values() for one in files[: MOST_FILES // len(by_folder)]]
+    return [one for files in by_folder.values() for one in files[: count // len(by_folder)]]
 
 
 def held(home: Path) -> Held:
@@ -53,15 +52,18 @@ def uneven(orthanc: Orthanc) -> set[str]:
 
 
 @needs_orthanc
-@pytest.mark.parametrize("road", ["move", "dicomweb", "get"])
-@pytest.mark.long(every=3)
+@pytest.mark.parametrize(
+    ("road", "count"),
+    [("move", FEW_FILES), ("move", MANY_FILES), ("dicomweb", MANY_FILES), ("get", MANY_FILES)],
+)
+@pytest.mark.long(every=4)
 def test_what_comes_is_what_the_pacs_holds(
-    road: str, paths: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    road: str, count: int, test_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(OpenedArchive, "encoder_of", quick_encoder)
     [port] = free_ports(1)
     with Orthanc(tmp_path / "orthanc", Setup(modalities={"MEDSIGLIP": port})) as orthanc:
-        orthanc.upload(paths)
+        orthanc.upload(real_files(test_data, count))
         (tmp_path / "stored").mkdir()
         for number, content in enumerate(orthanc.stored().values()):
             (tmp_path / "stored" / f"{number}.dcm").write_bytes(content)
