@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -77,7 +78,7 @@ def fonts_for(text: str) -> Fonts:
     regular, bold = (_characters(dejavu(file)) for file in ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf"))
     lacking = {name: codes - (regular & bold) for name, codes in scripts.items()}
     present = _present_fonts() if any(lacking.values()) else {}
-    chosen: dict[Path, set[int]] = {}
+    chosen: dict[Path, frozenset[int]] = {}
     missing = [
         name
         for name in sorted(lacking.keys() - _NO_SCRIPT)
@@ -101,7 +102,7 @@ def dejavu(file: str) -> Path:
     return Path(matplotlib.get_data_path()) / "fonts" / "ttf" / file
 
 
-def _choose(chosen: dict[Path, set[int]], codes: set[int], candidates: Iterable[Path]) -> bool:
+def _choose(chosen: dict[Path, frozenset[int]], codes: set[int], candidates: Iterable[Path]) -> bool:
     """Add the first candidate that has all of `codes` to the chosen fonts, if none of those has."""
     if any(codes <= known for known in chosen.values()):
         return True
@@ -135,15 +136,25 @@ def _present_fonts() -> dict[str, Path]:
     return found
 
 
-def _characters(file: Path) -> set[int]:
+def _characters(file: Path) -> frozenset[int]:
     """The code points that a font has glyphs for; none where it cannot be read."""
+    try:
+        found = file.stat()
+        return _characters_of(file, found.st_mtime_ns, found.st_size)
+    except OSError:
+        return frozenset()
+
+
+@lru_cache(maxsize=16)
+def _characters_of(file: Path, changed: int, size: int) -> frozenset[int]:
+    """Those of a file as it was at that time: it is read once for all exports."""
     from fontTools.ttLib import TTFont, TTLibError
 
     try:
         with file.open("rb") as stream, TTFont(stream, fontNumber=0, lazy=True) as font:
-            return set(font.getBestCmap() or ())
-    except (OSError, TTLibError):
-        return set()
+            return frozenset(font.getBestCmap() or ())
+    except TTLibError:
+        return frozenset()
 
 
 def _without_fonts(scripts: list[str]) -> DraftError:

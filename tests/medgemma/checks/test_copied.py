@@ -17,6 +17,7 @@ from medsiglip.medgemma.checks.overlap import Overlap
 from medsiglip.medgemma.draft_record import draft_of, payload_of
 from medsiglip.medgemma.drafts import DraftRequest
 from medsiglip.medgemma.exports.export import FORMATS, Format, export
+from medsiglip.medgemma.exports.pdf_pages import pdf_pages
 from medsiglip.medgemma.exports.study_facts import StudyFacts
 from medsiglip.medgemma.records import Draft
 from medsiglip.medgemma.workflow import edit
@@ -43,6 +44,22 @@ from tests.medgemma.scripted_server import Script
 def index(tmp_path: Path) -> Iterator[CaseIndex]:
     with planted_index(tmp_path) as opened:
         yield opened
+
+
+@pytest.fixture(autouse=True)
+def _pages_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three formats hold the pages of a draft; to make them takes most of the time of an export."""
+    made: list[tuple[object, bytes]] = []
+
+    def once(*given: Any) -> bytes:
+        of = [one for one in given if one is not None]
+        for known, pages in made:
+            if known == of:
+                return pages
+        made.append((of, pdf_pages(*given)))
+        return made[-1][1]
+
+    monkeypatch.setattr("medsiglip.medgemma.exports.export.pdf_pages", once)
 
 
 def request(study: str = STUDY) -> DraftRequest:
