@@ -14,7 +14,7 @@ import pytest
 
 from tests.ingest.run.known_files import expected, known, make_home, run_again
 
-FEW, MANY, MILLION = 30_000, 60_000, 1_000_000
+FEW, MANY, MILLION = 20_000, 40_000, 1_000_000
 # A record of each file took 1.6 KB.
 MOST_A_FILE, MOST = 400, 600e6
 
