@@ -18,6 +18,7 @@ import signal
 import socket
 import sys
 import threading
+from contextlib import redirect_stdout
 from typing import Any, NoReturn
 
 _LIBRARIES = (
@@ -47,6 +48,8 @@ def serve(path: str) -> None:
     for module in walk_packages(medsiglip.__path__, "medsiglip."):
         if not module.name.endswith("__main__"):
             import_module(module.name)
+    with redirect_stdout(io.StringIO()):
+        import_module("medsiglip.api.cli.main").main(["--version"])  # builds the tree of commands
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # so that nothing of the callers is left to wait for
     with socket.socket(socket.AF_UNIX) as listener:
