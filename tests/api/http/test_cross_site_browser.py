@@ -118,7 +118,7 @@ def answers(served: Started) -> Counter[tuple[str, int]]:
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("localhost", marks=pytest.mark.long)])
 def test_a_page_of_another_port_or_name_gets_nothing(tmp_path: Path, host: str) -> None:
     """127.0.0.1 is the same site to a browser, localhost another."""
     served = Started(tmp_path / "home", ("serve", "--port", "0", "--no-worker"))

@@ -19,13 +19,12 @@ from tests.api.service_processes import Started
 from tests.waiting import eventually
 
 
-@pytest.fixture(scope="module")
-def work(phantoms: Phantoms, tmp_path_factory: pytest.TempPathFactory) -> Work:
+def work_on(phantoms: Phantoms, folder: Path, new: int) -> Work:
+    """Questions about the phantoms, and so many new studies."""
     from medsiglip.phantoms.catalogue import make_studies
     from medsiglip.phantoms.dicom import write_study
 
-    folder = tmp_path_factory.mktemp("new")
-    for study in make_studies(60, 77, ["skin", "chest-xray"]):
+    for study in make_studies(new, 77, ["skin", "chest-xray"]):
         write_study(study, folder)
     files = sorted(phantoms.dicom.rglob("*.dcm"))
     return Work(list(phantoms.by_study), files, sorted(folder.rglob("*.dcm")))
@@ -71,10 +70,13 @@ def check(server: Server, jobs: list[str]) -> None:
         assert index.verify().problems == ()
 
 
-@pytest.mark.parametrize(("clients", "seconds"), [(8, 4), pytest.param(32, 60, marks=pytest.mark.campaign)])
+@pytest.mark.parametrize(
+    ("clients", "seconds", "new"), [(8, 4, 16), pytest.param(32, 60, 60, marks=pytest.mark.campaign)]
+)
 def test_many_clients_see_no_error(
-    home: Home, work: Work, tmp_path: Path, clients: int, seconds: int
+    home: Home, phantoms: Phantoms, tmp_path: Path, clients: int, seconds: int, new: int
 ) -> None:
+    work = work_on(phantoms, tmp_path / "new", new)
     shutil.copytree(home.path, tmp_path / "home")
     server = Server(tmp_path / "home")
     with server.client() as client:
@@ -92,8 +94,9 @@ def test_many_clients_see_no_error(
     [pytest.param(6, 1, marks=pytest.mark.long), pytest.param(32, 3, marks=pytest.mark.campaign)],
 )
 def test_a_server_killed_under_load_loses_nothing(
-    home: Home, work: Work, tmp_path: Path, clients: int, kills: int
+    home: Home, phantoms: Phantoms, tmp_path: Path, clients: int, kills: int
 ) -> None:
+    work = work_on(phantoms, tmp_path / "new", 60)
     shutil.copytree(home.path, tmp_path / "home")
     server = Server(tmp_path / "home")
     with server.client() as client:
