@@ -6,7 +6,6 @@ import copy
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml  # type: ignore[import-untyped]
 
@@ -47,10 +46,15 @@ def container(name: str) -> dict[str, Any]:
     "thing", THINGS, ids=lambda thing: f"{thing['kind']}-{thing['metadata']['name']}".lower()
 )
 def test_each_is_valid_by_the_schema_of_its_kind(thing: dict[str, Any], version: str) -> None:
+    # Its import makes a grammar of addresses, for seconds: not whenever tests are collected.
+    import kubernetes_validate  # type: ignore[import-untyped]
+
     assert str(kubernetes_validate.validate(thing, version, strict=True)).startswith(version)
 
 
 def test_the_schema_refuses_what_is_wrong() -> None:
+    import kubernetes_validate
+
     wrong = copy.deepcopy(DEPLOYMENTS["medsiglip-api"])
     wrong["spec"]["template"]["spec"]["containers"][0]["readyProbe"] = {}
     with pytest.raises(kubernetes_validate.ValidationError):

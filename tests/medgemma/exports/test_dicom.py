@@ -39,6 +39,7 @@ def read(made: Any, format: Any = "dicom-sr", facts: Any = FACTS) -> Any:
     return pydicom.dcmread(io.BytesIO(export(made, format, facts, Pictures()).content))
 
 
+@pytest.mark.long(every=3)  # three of eight cases, in which each value comes
 @pytest.mark.parametrize(
     ("format", "iod"), [("dicom-sr", "comprehensive-sr"), ("dicom-pdf", "encapsulated-pdf")]
 )

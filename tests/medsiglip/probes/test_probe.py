@@ -54,6 +54,7 @@ def pipeline(vectors: Any, labels: Any, codes: Any, folds: Any, inner_folds: Any
     return scores
 
 
+@pytest.mark.long(every=2)
 @pytest.mark.parametrize("seed", [0, 1])
 def test_auroc_is_within_a_thousandth_of_a_scikit_learn_pipeline(seed: Any) -> None:
     vectors, truth = embeddings(400, 48, seed=seed)
@@ -188,8 +189,9 @@ def test_bad_input_is_named(change: Any, code: Any) -> None:
     assert caught.value.code == code
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def probe() -> Any:
+    """A probe that no test changes."""
     vectors, truth = embeddings(80, 16, labels=2)
     return trained(
         vectors, {"pleural effusion": truth[:, 0], "é": truth[:, 1]}, list(range(80)), space="abc-1"

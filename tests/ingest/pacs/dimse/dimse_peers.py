@@ -41,7 +41,7 @@ def connection_to(port: int, **options: Any) -> Connection:
 
 ALL_STORED = {str(one.abstract_syntax): list(AllTransferSyntaxes) for one in AllStoragePresentationContexts}
 # What the instances made for tests are; pynetdicom goes through all that a peer stores for each association.
-PICTURES = {SecondaryCaptureImageStorage: [ExplicitVRLittleEndian, ImplicitVRLittleEndian]}
+PICTURES = {str(SecondaryCaptureImageStorage): [ExplicitVRLittleEndian, ImplicitVRLittleEndian]}
 
 
 @contextmanager
