@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,14 @@ from medsiglip.index.catalogue.schema import metadata
 
 NewCatalogue = Callable[[], str | None]
 """Gives the place of a new catalogue: the URL of an empty database, or None for SQLite in a home."""
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _one_process_renders() -> Iterator[None]:
+    """Ingests of these tests start one process, not one for each core: they are about what comes after."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MEDSIGLIP_WORKERS", "1")
+        yield
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

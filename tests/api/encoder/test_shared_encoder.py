@@ -18,10 +18,12 @@ import numpy as np
 import psutil
 import pytest
 
+from medsiglip.api.encoder import child
 from medsiglip.api.encoder.shared_encoder import EncoderLimits, SharedEncoder
 from medsiglip.api.errors import ServiceError
 from medsiglip.checkpoint import TINY, open_checkpoint
 from medsiglip.errors import ModelError
+from tests.api.forked_encoders import Encoders
 
 TEXTS = ["normal chest x-ray", "pneumothorax", "CT", "a mass in the left breast", "pneumothorax"]
 
@@ -44,12 +46,21 @@ def vectors(encoder: Any, images: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[Any]:
-    shared = SharedEncoder(
-        open_checkpoint("tiny"), device="cpu", limits=EncoderLimits(items=64, hang_seconds=2.0)
-    )
+def shared(forked_encoders: Encoders) -> Iterator[Any]:
+    """Its first process is forked; the one that replaces a killed one starts as any does."""
+    limits = EncoderLimits(items=64, hang_seconds=2.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(child, "start_module", forked_encoders.start_module)
+        shared = SharedEncoder(open_checkpoint("tiny"), device="cpu", limits=limits)
+        assert shared.batch_size  # known when the process has started
     yield shared
     shared.close()
+
+
+@pytest.fixture
+def forked(forked_encoders: Encoders, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that start in this test are forked, where the test is not about how they start."""
+    monkeypatch.setattr(child, "start_module", forked_encoders.start_module)
 
 
 def close_to(actual: Any, expected: Any) -> None:
@@ -151,6 +162,7 @@ def test_a_killed_process_is_replaced_without_losing_a_call(shared: Any, images:
     assert shared.state.name == "ready"
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_hanging_process_is_replaced_and_a_full_queue_refuses_meanwhile(
     shared: Any, images: Any, vectors: Any
 ) -> None:
@@ -190,6 +202,7 @@ def damaged_checkpoint(folder: Any) -> Any:
     return open_checkpoint(str(folder))
 
 
+@pytest.mark.usefixtures("forked")
 def test_an_item_that_crashes_the_process_fails_alone_and_closing_finishes_the_others(
     tmp_path: Path, encoder: Any, images: Any, vectors: Any
 ) -> None:
