@@ -40,6 +40,14 @@ def open_client(app: FastAPI) -> Iterator[TestClient]:
         yield client
 
 
+@pytest.fixture(scope="module")
+def one_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """A client of a service without any key, in which tests make nothing."""
+    app = create_app(Settings(home=tmp_path_factory.mktemp("refusals") / "home"))
+    with TestClient(app, base_url="http://127.0.0.1:8000") as client:
+        yield client
+
+
 @pytest.mark.long(every=4)
 @pytest.mark.parametrize(
     "header",
@@ -56,15 +64,15 @@ def open_client(app: FastAPI) -> Iterator[TestClient]:
 )
 @pytest.mark.parametrize("path", ["/v1/info", "/v1/nothing", "/metrics", "/dicom-web/studies"])
 def test_without_a_key_nothing_that_a_proxy_passes_on_is_answered(
-    open_client: TestClient, header: str, path: str, monkeypatch: pytest.MonkeyPatch
+    one_client: TestClient, header: str, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """nginx's default Host is the upstream's, so that the Host tells nothing."""
     monkeypatch.delenv("FORWARDED_ALLOW_IPS", raising=False)
     for value in ("203.0.113.7", "127.0.0.1", ""):
-        refused = open_client.get(path, headers={header: value})
+        refused = one_client.get(path, headers={header: value})
         assert (refused.status_code, refused.json()["code"]) == (403, "forwarded")
-    assert open_client.get("/v1/info").status_code == 200
-    assert open_client.get("/healthz", headers={header: "203.0.113.7"}).status_code == 200
+    assert one_client.get("/v1/info").status_code == 200
+    assert one_client.get("/healthz", headers={header: "203.0.113.7"}).status_code == 200
 
 
 @pytest.mark.parametrize(("sender", "status"), [("127.0.0.1", 200), ("::1", 200), ("203.0.113.7", 403)])
@@ -129,22 +137,22 @@ def test_with_a_key_proxies_pass_requests_on(app: FastAPI, open_client: TestClie
     ],
 )
 def test_unknown_query_parameters_are_refused_as_unknown_fields_are(
-    open_client: TestClient, method: str, path: str, known: str
+    one_client: TestClient, method: str, path: str, known: str
 ) -> None:
-    field = open_client.post("/v1/search", json={"text": "a", "wher": "b"})
+    field = one_client.post("/v1/search", json={"text": "a", "wher": "b"})
     for unknown, name in (("wher=b", "wher"), ("=489005", ""), ("Limit=1", "Limit"), ("wher", "wher")):
-        refused = open_client.request(method, f"{path}?{known}&{unknown}")
+        refused = one_client.request(method, f"{path}?{known}&{unknown}")
         assert refused.status_code == field.status_code == 422
         if method != "HEAD":
             problem = refused.json()
             assert problem["code"] == field.json()["code"]
             assert problem["errors"] == [{**one, "field": f"query.{name}"} for one in field.json()["errors"]]
-    answered = open_client.request(method, f"{path}?{known}")
+    answered = one_client.request(method, f"{path}?{known}")
     assert "query" not in answered.text
 
 
-def test_elsewhere_a_query_is_nobody_s_business(open_client: TestClient) -> None:
-    assert open_client.get("/healthz?x=1").status_code == 200
+def test_elsewhere_a_query_is_nobody_s_business(one_client: TestClient) -> None:
+    assert one_client.get("/healthz?x=1").status_code == 200
 
 
 class Asked:
