@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,19 @@ def home(tmp_path: Path) -> Any:
     return tmp_path / "home"
 
 
+@pytest.fixture(scope="session")
+def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home that holds nothing, with all tables: to make them takes longer than many an ingest."""
+    made = tmp_path_factory.mktemp("new") / "home"
+    CaseIndex.open(made).close()
+    return made
+
+
 @pytest.fixture
-def run(home: Any, model: Any, encoder: Any) -> Any:
+def run(home: Any, empty_home: Path, model: Any, encoder: Any) -> Any:
     def run(*paths: Any, metadata: Any = None, **options: Any) -> Any:
+        if not home.exists():
+            shutil.copytree(empty_home, home)
         with CaseIndex.open(home) as index:
             report = ingest(
                 paths, index, model, lambda: encoder, IngestOptions(metadata=metadata, **options)
