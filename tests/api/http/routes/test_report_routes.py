@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,13 +45,28 @@ class Service:
         return job.id
 
 
-@pytest.fixture
-def service(own_home: Home) -> Iterator[Service]:
-    with TestClient(create_app(Settings(home=own_home.path))) as client:
+@contextmanager
+def started(home: Path) -> Iterator[Service]:
+    with TestClient(create_app(Settings(home=home))) as client:
         archive = client.app.state.server.archive  # type: ignore[attr-defined]
         keys = {scope: archive.index.api_keys.create(scope, [scope])[1] for scope in SCOPES}
         study = archive.studies(["modality=CR|DX"])["studies"][0]["study_instance_uid"]
         yield Service(client, archive, keys, study)
+
+
+@pytest.fixture
+def service(own_home: Home) -> Iterator[Service]:
+    with started(own_home.path) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def without_reports(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One in which tests make nothing."""
+    path = tmp_path_factory.mktemp("reports") / "home"
+    shutil.copytree(home.path, path)
+    with started(path) as made:
+        yield made
 
 
 def test_a_report_is_ordered_read_edited_accepted_and_exported(service: Service) -> None:
@@ -235,9 +253,10 @@ def test_every_operation_needs_its_scope(service: Service) -> None:
     ],
 )
 def test_failures_are_problems_with_a_code(
-    service: Service, method: str, path: str, body: Any, status: int, code: str
+    without_reports: Service, method: str, path: str, body: Any, status: int, code: str
 ) -> None:
-    body_sent = body and {name: service.study if value == "STUDY" else value for name, value in body.items()}
-    answer = service.ask("admin", method, path, body_sent)
+    study = without_reports.study
+    body_sent = body and {name: study if value == "STUDY" else value for name, value in body.items()}
+    answer = without_reports.ask("admin", method, path, body_sent)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert answer.headers["content-type"] == "application/problem+json"

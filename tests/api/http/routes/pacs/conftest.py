@@ -79,7 +79,7 @@ def fill(orthanc: Orthanc, folder: Path, names: tuple[str, ...], seed: int) -> t
     return tuple(held)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def beside(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Beside]:
     """The service and the PACS; tests bring different studies in."""
     if needs_orthanc.args[0]:
