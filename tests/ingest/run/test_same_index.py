@@ -118,6 +118,7 @@ def test_the_number_of_workers_does_not_show(
     assert_same(home, whole[0])
 
 
+@pytest.mark.long(every=2)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_the_order_of_the_files_does_not_show(
     corpus: Any, tmp_path: Path, new_home: Any, run: Any, whole: Any, seed: Any
