@@ -27,6 +27,8 @@ demo: $(INSTALLED) ## synthetic studies -> DICOM -> ingest -> zero-shot, retriev
 
 # Two processes on two cores: threads of their own would wait for each other, and spin.
 test: export OMP_NUM_THREADS ?= 1
+# Hundreds of processes of the tests import the same files: compiled once, whatever the surroundings say.
+test long-test: export PYTHONDONTWRITEBYTECODE :=
 test: $(INSTALLED) milvus-server ## all tests (set MEDSIGLIP_TEST_DATA and MEDSIGLIP_TEST_CASES to include those on real files and reported cases)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations 60 --durations-min 5
 
