@@ -12,7 +12,10 @@ from zlib import crc32
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import Scheduling
 
+from tests.both_ends import BothEndsScheduling
 from tests.index.engines.milvus_server import BUILT_BY, MilvusServer, find_server
 from tests.postgresql_server import PostgresqlServer, find_programs
 
@@ -25,6 +28,12 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.markexpr = "not campaign"
         settings.register_profile("short", max_examples=25)
         settings.load_profile("short")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
+    """Of `--dist loadfile` the kind that keeps folders together."""
+    return BothEndsScheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -18,7 +18,6 @@ SHORT = {"test_pages", "test_journeys", "test_built"}
 ALSO = {
     "test_opening_a_case_with_all_its_slices_is_one_event",
     "test_what_may_bear_a_name_is_shown_to_administrators_alone",
-    "test_find_in_the_pacs_bring_in_and_see_it_among_cases",
     "test_a_long_list_holds_few_tiles_and_never_stalls",
     "test_a_person_signs_in_and_out_and_the_key_is_kept_nowhere",
 }

@@ -71,7 +71,11 @@ def check(server: Server, jobs: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("clients", "seconds", "new"), [(8, 4, 16), pytest.param(32, 60, 60, marks=pytest.mark.campaign)]
+    ("clients", "seconds", "new"),
+    [
+        pytest.param(8, 4, 16, marks=pytest.mark.long),
+        pytest.param(32, 60, 60, marks=pytest.mark.campaign),
+    ],
 )
 def test_many_clients_see_no_error(
     home: Home, phantoms: Phantoms, tmp_path: Path, clients: int, seconds: int, new: int

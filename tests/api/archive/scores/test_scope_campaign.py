@@ -155,12 +155,14 @@ def few(varied: Home) -> Iterator[Archive]:
         yield archive
 
 
+@pytest.mark.long
 def test_strange_texts_are_told_in_a_small_archive(few: Archive) -> None:
     rows = [*strange_texts(few, 25), *usual_texts(few, 40, 70_001)]
     assert together(rows, "strange text") >= 0.9, rows
     assert together(rows, "usual text") <= 0.1, rows
 
 
+@pytest.mark.long
 def test_strange_pictures_are_told_in_a_small_archive(few: Archive) -> None:
     rows = list(strange_pictures(few, 15))
     new = phantom_pictures(few, 30, 70_002, ["skin", "ultrasound", "chest-xray"])
