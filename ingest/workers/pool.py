@@ -37,6 +37,8 @@ SLIDE_PIXELS = 4 << 30
 # No codec packs more than about this many pixels into a byte, whatever rows and columns a header claims.
 PIXELS_PER_BYTE = 100
 START_SECONDS = 60.0
+# A process that something kills while it starts is started again.
+STARTS = 3
 CHECK_EVERY_S = 0.5
 MAX_BYTES_IN_FLIGHT = 384 << 20
 # Units that wait for each worker: enough work for the time that encoding takes.
@@ -167,27 +169,40 @@ class Worker:
             raise WorkerClosedError
         if self._process is not None:
             return self._process
-        process = start_module(
-            "medsiglip.ingest.workers.worker",
-            [*self._arguments, str(self._shared.descriptor)],
-            environment=_ONE_THREAD,
-            descriptors=[self._shared.descriptor],
-        )
-        self._process = process
-        try:
-            ready = receive(cast(BinaryIO, process.stdout), time.monotonic() + START_SECONDS)
-        except (EOFError, OSError):
-            ready = None
-        if ready != READY or self._closed:
+        for _ in range(STARTS):
+            process = self._process = start_module(
+                "medsiglip.ingest.workers.worker",
+                [*self._arguments, str(self._shared.descriptor)],
+                environment=_ONE_THREAD,
+                descriptors=[self._shared.descriptor],
+            )
+            if _is_ready(process) and not self._closed:
+                os.set_blocking(cast(BinaryIO, process.stdin).fileno(), False)  # a worker may stop reading
+                return process
+            again = _was_killed(process)
             self.end()
             if self._closed:
                 raise WorkerClosedError
-            raise IngestError(
-                "worker-start-failed",
-                "No worker process could be started; run `medsiglip doctor` to see why.",
-            )
-        os.set_blocking(cast(BinaryIO, process.stdin).fileno(), False)  # a worker may stop reading
-        return process
+            if not again:
+                break
+        raise IngestError(
+            "worker-start-failed", "No worker process could be started; run `medsiglip doctor` to see why."
+        )
+
+
+def _is_ready(process: subprocess.Popen[bytes]) -> bool:
+    try:
+        return bool(receive(cast(BinaryIO, process.stdout), time.monotonic() + START_SECONDS) == READY)
+    except (EOFError, OSError):
+        return False
+
+
+def _was_killed(process: subprocess.Popen[bytes]) -> bool:
+    """Whether a signal ended a process that has closed its output, as where memory is short for a while."""
+    try:
+        return process.wait(1.0) < 0
+    except subprocess.TimeoutExpired:
+        return False
 
 
 class WorkerPool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pydicom
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Route
 from pydicom.pixels.processing import apply_modality_lut
 
 from tests.api.live_service import LiveService
@@ -63,6 +63,34 @@ def test_opening_a_case_with_all_its_slices_is_one_event(
     page.wait_for_selector("img.preview")
     new = [one for one in events_of(service, filled.ct) if one["sequence"] not in before]
     assert [(one["action"], one["name"]) for one in new] == [("view", "read")]
+    reader.assert_clean()
+
+
+def test_frames_that_are_dropped_before_they_were_asked_for_are_no_errors(
+    reader: Watched, filled: Filled
+) -> None:
+    held: list[Route] = []
+    asked: list[str] = []
+
+    def hold(route: Route) -> None:
+        asked.append(route.request.url)
+        if len(asked) == 1:
+            route.continue_()
+        else:
+            held.append(route)
+
+    page = reader.page
+    page.route("**/frames/*", hold)
+    page.goto(f"{reader.origin}/app/cases/{filled.ct}?slice=1")
+    page.wait_for_selector(_SHOWN)
+    while len(held) < 4:  # as many as are on their way at once; the others wait
+        page.wait_for_timeout(50)
+    page.get_by_role("button", name="As the model saw it").click()
+    page.wait_for_selector("img.preview")
+    for route in held:
+        route.continue_()
+    reader.settle()
+    assert len(asked) == 5
     reader.assert_clean()
 
 

@@ -110,12 +110,13 @@ def test_a_ray_of_its_own_makes_the_same_index_and_imports_nothing_of_the_curren
 
 
 def run_with_kill(nodes: RayNodes, home: Path, corpus: Path, kind: str, after_s: float) -> tuple[Any, bool]:
-    """Ingest, kill something once the encoder runs and `after_s` more have passed, and ingest again if that
-    was the driver; whether there was something to kill.
+    """Ingest, kill something once it runs, or rendering does, and `after_s` more have passed, and ingest
+    again if that was the driver; whether there was something to kill.
     """
     process = nodes.start_ingest(home, nodes.address, corpus)
     until = time.monotonic() + LONGEST_WAIT_S
-    while process.poll() is None and time.monotonic() < until and not nodes.processes("renderer"):
+    sign = "renderer" if kind in ("node", "driver") else kind
+    while process.poll() is None and time.monotonic() < until and not nodes.processes(sign):
         time.sleep(0.05)
     time.sleep(after_s)
     running = process.poll() is None

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from medsiglip.ingest.child_process import start_module
-from medsiglip.ingest.errors import WorkerLostError
+from medsiglip.ingest.errors import IngestError, WorkerLostError
 from medsiglip.ingest.header.header import Header
 from medsiglip.ingest.units.plan import Slice, Unit, plan
 from medsiglip.ingest.workers.isolation import render_or_isolate
@@ -46,6 +46,50 @@ def test_a_worker_renders_what_this_process_renders(tmp_path: Path, worker: Any,
     here, there = render_unit(unit, SIZE, PROFILE), worker.render(unit)
     np.testing.assert_array_equal(there.inputs, here.inputs)
     assert (there.files, there.images) == (here.files, here.images)
+
+
+@pytest.mark.parametrize(("kills", "starts"), [(2, True), (3, False)])
+def test_a_process_that_is_killed_while_it_starts_is_started_again(
+    tmp_path: Path, worker: Any, write_series: Any, monkeypatch: pytest.MonkeyPatch, kills: int, starts: bool
+) -> None:
+    write_series(tmp_path, 2)
+    (unit,) = plan(headers_of(tmp_path))
+    killed: list[int] = []
+
+    def start(*given: Any, **options: Any) -> Any:
+        process = start_module(*given, **options)
+        if len(killed) < kills:
+            process.kill()
+            killed.append(process.pid)
+        return process
+
+    monkeypatch.setattr("medsiglip.ingest.workers.pool.start_module", start)
+    if starts:
+        assert worker.render(unit).images
+    else:
+        with pytest.raises(IngestError) as error:
+            worker.render(unit)
+        assert error.value.code == "worker-start-failed"
+    assert len(killed) == kills
+
+
+def test_a_worker_that_ends_by_itself_as_it_starts_is_started_once(
+    write_series: Any, tmp_path: Path, worker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_series(tmp_path, 2)
+    (unit,) = plan(headers_of(tmp_path))
+    started: list[str] = []
+
+    def start(module: str, words: Any, **options: Any) -> Any:
+        started.append(module)
+        return start_module("ended_at_once", words, **options)
+
+    (tmp_path / "ended_at_once.py").write_text("raise SystemExit(1)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr("medsiglip.ingest.workers.pool.start_module", start)
+    with pytest.raises(IngestError) as error:
+        worker.render(unit)
+    assert (error.value.code, len(started)) == ("worker-start-failed", 1)
 
 
 def test_inputs_stay_as_they_are_when_the_worker_renders_on(

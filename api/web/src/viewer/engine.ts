@@ -1,5 +1,5 @@
 // cornerstone3D, set up once: its drawing, the worker that decodes, and frames by our own queue.
-import { Enums, getWebWorkerManager, init, registerImageLoader, cache } from "@cornerstonejs/core";
+import { cache, Enums, getWebWorkerManager, imageLoader, init, registerImageLoader } from "@cornerstonejs/core";
 import { createImage, wadors } from "@cornerstonejs/dicom-image-loader/imageLoader";
 import decoder from "viewer:decoder";
 import { FrameQueue } from "./frames";
@@ -24,6 +24,16 @@ export function begin(): void {
   );
   wadors.register({});
   registerImageLoader(SCHEME.slice(0, -1), load as never);
+}
+
+/** Load an image and keep it, as `imageLoader.loadAndCacheImage` does, which leaves a failure to keep it unhandled: each
+ * frame that is dropped on its way would be an error of the page. */
+export function kept(imageId: string): Promise<unknown> {
+  const held = cache.getImageLoadObject(imageId);
+  if (held) return held.promise;
+  const promise = imageLoader.loadImage(imageId);
+  cache.putImageLoadObject(imageId, { promise }).catch(() => undefined);
+  return promise;
 }
 
 function load(imageId: string, options: Record<string, unknown> = {}) {

@@ -1,7 +1,7 @@
 // A stack of slices on an element: which one is shown, its window, pan and zoom.
-import { Enums, imageLoader, metaData, RenderingEngine, utilities, type StackViewport } from "@cornerstonejs/core";
+import { Enums, metaData, RenderingEngine, utilities, type StackViewport } from "@cornerstonejs/core";
 import { wadors } from "@cornerstonejs/dicom-image-loader/imageLoader";
-import { begin, frames, SCHEME } from "./engine";
+import { begin, frames, kept, SCHEME } from "./engine";
 import type { SeriesFrame } from "./series";
 
 const VIEWPORT = "stack";
@@ -161,7 +161,7 @@ export class Stack {
     const turn = (this.asked += 1);
     const late = () => this.ended || turn !== this.asked;
     try {
-      await imageLoader.loadAndCacheImage(this.ids[index]!);
+      await kept(this.ids[index]!);
     } catch (error) {
       if (!late()) throw error;
     }
@@ -177,7 +177,7 @@ export class Stack {
     for (let far = 1; far <= RING; far += 1) {
       for (const at of [this.index + far, this.index - far]) {
         const id = this.ids[at];
-        if (id) imageLoader.loadAndCacheImage(id).catch(() => undefined); // told when it is shown
+        if (id) kept(id).catch(() => undefined); // told when it is shown
       }
     }
   }
