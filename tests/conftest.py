@@ -6,18 +6,35 @@ import os
 import signal
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from zlib import crc32
 
 import pytest
 from hypothesis import settings
 from xdist.remote import Producer
-from xdist.scheduler import Scheduling
+from xdist.scheduler import LoadFileScheduling, Scheduling
+from xdist.workermanage import WorkerController
 
-from tests.both_ends import BothEndsScheduling
 from tests.index.engines.milvus_server import BUILT_BY, MilvusServer, find_server
 from tests.postgresql_server import PostgresqlServer, find_programs
+
+
+class BothEndsScheduling(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
+    """Files in the order of their folders: of two processes one begins with the first, the other with the
+    last, until they meet. What tests of a folder share (services, servers, archives) is so made in one of
+    them, and not in both.
+    """
+
+    def __init__(self, config: pytest.Config, log: Producer | None = None) -> None:
+        super().__init__(config, log)
+        config.option.loadscopereorder = False
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        nodes: Sequence[WorkerController] = self.nodes
+        if nodes.index(node) % 2:
+            self.workqueue.move_to_end(next(reversed(self.workqueue)), last=False)
+        super()._assign_work_unit(node)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -70,6 +70,8 @@ def without_reports(home: Home, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def test_a_report_is_ordered_read_edited_accepted_and_exported(service: Service) -> None:
+    audit = service.archive.index.audit
+    before = sum(1 for _ in audit.events())  # of other tests, in the home that this is a copy of
     made = service.drafted()
     shown = service.ask("read", "GET", f"/reports/{made}").json()
     assert (shown["status"], shown["study_instance_uid"]) == ("draft", service.study)
@@ -96,9 +98,8 @@ def test_a_report_is_ordered_read_edited_accepted_and_exported(service: Service)
         assert file.headers["content-disposition"].startswith("attachment")
     listed = service.ask("read", "GET", "/reports?words=own%20words").json()["reports"]
     assert [one["id"] for one in listed] == [made]
-    actions = [one.event.action for one in service.archive.index.audit.events() if one.event.studies]
+    actions = [one.event.action for one in list(audit.events())[before:] if one.event.studies]
     expected = [
-        "label",
         "draft",
         "report-view",
         "report-decide",
