@@ -261,8 +261,11 @@ def test_a_server_and_a_worker_of_their_own_send_one_trace(
         sent = httpx.post(f"{url}/v1/ingest", json={"path": str(pictures)}, timeout=60)
         assert sent.status_code == 202
         worker = Started(home, ("worker", "--once"), environment=environment)
-        assert worker.answer()["jobs"] == {"done": 1}
-        assert worker.process.wait(30) == 0
+        try:
+            assert worker.answer()["jobs"] == {"done": 1}
+            assert worker.process.wait(30) == 0
+        finally:
+            worker.end()
     finally:
         server.process.terminate()
         code = server.process.wait(30)
