@@ -125,7 +125,7 @@ screen-install: ## the packages of npm that build the screen and that its tests 
 screen: screen-install ## build the screen's sources into api/web/built
 	cd api/web && npm run --silent check && npm run --silent build
 
-screen-test: $(INSTALLED) screen-install ## every page of the screen in every state, light and dark, and all journeys (ten minutes)
+screen-test: $(INSTALLED) screen-install ## every page of the screen in every state, light and dark, and all journeys (a quarter of an hour)
 	$(BIN)/python -m pytest -m "campaign or not campaign" -s tests/web
 
 ohif-test: $(INSTALLED) ## OHIF opens a CT in Chromium; MEDSIGLIP_TEST_OHIF names the file that `npm pack @ohif/app` made
@@ -167,7 +167,7 @@ load-test: $(INSTALLED) ## 32 clients for a minute, then a server that is killed
 steady: $(INSTALLED) ## a hundred interrupted ingests of a folder of everything, each ending in the same index
 	$(BIN)/python -m pytest -m campaign tests/ingest/run/test_same_index.py
 
-ray-test: $(INSTALLED) ## two nodes of Ray on loopback, of which something is killed forty times (an hour)
+ray-test: $(INSTALLED) ## two nodes of Ray on loopback, of which something is killed forty times (half an hour)
 	$(BIN)/python -m pytest -m campaign -s tests/ingest/engines/test_ray.py
 
 known-files-test: $(INSTALLED) ## ingest again over 1,000,000 known files in 600 MB, on SQLite and PostgreSQL (some minutes, 3 GB of disk)

@@ -20,8 +20,9 @@ export function Dialog({ title, close, children }: { title: string; close: () =>
         event.preventDefault();
         close();
       }}
-      // Chromium asks by `cancel` only once after each gesture of the user, and closes without asking then.
-      onClose={close}
+      // Chromium asks by `cancel` only once after each gesture of the user, and closes without asking then. Of a dialog
+      // that was taken away, which has no element any more, the event comes later and says nothing new.
+      onClose={() => element.current && close()}
       onKeyDown={(event) => event.stopPropagation()}
       onClick={(event) => event.target === element.current && close()}
     >
